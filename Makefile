@@ -1,0 +1,58 @@
+# A fresh machine needs Python 3.11 (or later) and make; every target fetches the rest into .venv.
+
+# What is on PATH may be a shim for a version that is not there, or a uv without groups: so ask, not just look.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -V >&- 2>&- && command -v $$p && break; done)
+UV     := $(shell uv pip install --help 2>&- | grep -q -e --group && command -v uv || echo .venv-uv/bin/uv)
+BIN    := .venv/bin
+READY  := .venv/.ready
+CODE   := airflow_provider_llmbatch example_dags tests docs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow lint format docs matrix build clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## run the example DAG on real Airflow, against the emulator; no key, no network
+	@$(BIN)/python -m example_dags.demo
+
+test: $(READY)  ## the everyday suite
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+slow: $(READY)  ## the rest of the suite: a real `airflow standalone`, large jobs, crashes
+	@$(BIN)/python -m pytest -q -m slow
+
+lint: $(READY)  ## style, types, and who may import whom
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY)  ## apply the style
+	@$(BIN)/ruff check --fix-only $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+docs: $(READY)  ## docs/_build/html; a warning is an error
+	@$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+matrix: $(READY)  ## the core suites on the oldest, a middle and the newest Airflow
+	@UV="$(UV)" PYTHON="$(PYTHON)" .ci/matrix
+
+build: $(READY)  ## dist/: wheel and source
+	@$(UV) build -q --python $(BIN)/python --out-dir dist
+
+clean:  ## remove everything that these targets made
+	rm -rf .venv .venv-uv .matrix .demo dist docs/_build
+
+# uv resolves and installs in seconds where pip takes minutes. A machine without it gets its own copy.
+.venv-uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv-uv
+	@.venv-uv/bin/pip install --quiet --disable-pip-version-check uv
+
+# The stamp is newer than pyproject.toml exactly when nothing needs installing.
+$(READY): pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip install --quiet --python $(BIN)/python --editable '.[parquet]' --group dev
+	@touch $@

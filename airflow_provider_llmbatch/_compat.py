@@ -1,0 +1,54 @@
+"""Airflow's names, wherever the installed release keeps them (2.11 to 3.x). Features by presence, not by version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, ObjectStoragePath, XComArg
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.definitions.context import Context
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+else:
+    try:
+        from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, XComArg
+        from airflow.sdk.definitions.context import Context
+    except ImportError:  # Airflow 2
+        from airflow.io.path import ObjectStoragePath
+        from airflow.models.baseoperator import BaseOperator
+        from airflow.models.xcom_arg import XComArg
+        from airflow.sensors.base import BaseSensorOperator
+        from airflow.utils.context import Context
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:  # before 3.1
+        from airflow.hooks.base import BaseHook
+    try:
+        from airflow.sdk.configuration import conf
+        from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+    except ImportError:  # before 3.2
+        from airflow.configuration import conf
+        from airflow.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+
+class Log(Protocol):
+    """What Airflow's loggers have in common: the standard library's on 2.11, structlog's on 3.x."""
+
+    def info(self, event: str, *args: Any) -> Any: ...
+
+    def warning(self, event: str, *args: Any) -> Any: ...
+
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "Context",
+    "Log",
+    "ObjectStoragePath",
+    "TaskDeferred",
+    "XComArg",
+    "conf",
+]

@@ -1,0 +1,135 @@
+"""What the operators and the sensor share: from Airflow's context to a job, and from our errors to Airflow's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_llmbatch._compat import AirflowException, AirflowFailException, Context, Log, conf
+from airflow_provider_llmbatch._report import report
+from airflow_provider_llmbatch.core.progress import SCHEMA
+from airflow_provider_llmbatch.engine import Job, Wait
+from airflow_provider_llmbatch.engine.begin import Identity
+from airflow_provider_llmbatch.exceptions import (
+    BudgetExhaustedError,
+    CredentialError,
+    IncompleteError,
+    InputError,
+    LLMBatchError,
+    RejectedError,
+)
+from airflow_provider_llmbatch.storage.layout import job_uri
+from airflow_provider_llmbatch.triggers.watch import Event, Waiting, Watcher
+
+PATIENCE = timedelta(hours=26)
+"""Both vendors promise 24 h and end late."""
+NO_RETRY_HELPS = (InputError, RejectedError, CredentialError, BudgetExhaustedError, IncompleteError)
+LOCAL_EXECUTORS = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor"})
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turn what no retry can help into an ``AirflowFailException``; Airflow retries the rest by its own rules."""
+    try:
+        yield
+    except NO_RETRY_HELPS as error:
+        raise AirflowFailException(str(error)) from error
+    except LLMBatchError as error:
+        raise AirflowException(str(error)) from error
+
+
+def identity_of(context: Context) -> Identity:
+    """Return which task instance *context* is about."""
+    ti = context["ti"]
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return Identity(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
+
+
+def job_uri_of(job: Any) -> str:
+    """Return the URI of *job*: a summary, or the URI itself.
+
+    :raises InputError: It is neither.
+    """
+    uri = job.get("job_uri") if isinstance(job, Mapping) else job
+    if isinstance(uri, str) and uri:
+        return uri
+    raise InputError(f"job must be what a submitting task returned, or a job's URI; it is a {type(job).__name__}.")
+
+
+def folder_uri(base_uri: str | None, identity: Identity) -> str:
+    """Return where the job of *identity* lies.
+
+    :raises InputError: No ``base_uri`` is set, and the executor's workers need not share a disk.
+    """
+    base = base_uri or conf.get("llmbatch", "base_uri", fallback="") or _local_base()
+    return job_uri(base, **asdict(identity))
+
+
+def _local_base() -> str:
+    executors = {name.strip().rsplit(".", 1)[-1] for name in conf.get("core", "executor").split(",")}
+    executors = {name.rsplit(":", 1)[-1].rsplit(".", 1)[-1] for name in executors}
+    if not executors <= LOCAL_EXECUTORS:
+        raise InputError(
+            f"base_uri is not set, and with {', '.join(sorted(executors))} the next attempt may run on a machine that "
+            "does not see this one's disk: it would pay again. Nothing was sent. Set base_uri on the task, or "
+            "AIRFLOW__LLMBATCH__BASE_URI, to storage that every worker reaches, for example s3://bucket/llmbatch."
+        )
+    from airflow.configuration import AIRFLOW_HOME
+
+    return f"file://{AIRFLOW_HOME}/llmbatch"
+
+
+def waiting_for(job: Job, wait: Wait, *, poll_interval: float, identity: Identity) -> Waiting:
+    """Put *wait* into the JSON primitives that a trigger takes."""
+    return Waiting(
+        vendor=job.hook.vendor,
+        conn_id=job.hook.conn_id,
+        batch_ids=wait.batch_ids,
+        candidates=wait.candidates,
+        job_uri=job.folder.uri,
+        until=wait.until,
+        wake_at=wait.wake_at,
+        give_up_at=wait.give_up_at,
+        poll_interval=poll_interval,
+        task_instance=asdict(identity),
+        record=record_of(job, "in_progress"),
+    )
+
+
+def wait_here(waiting: Waiting, log: Log) -> Event:
+    """Wait in this process, as the trigger would."""
+    return asyncio.run(Watcher(waiting, log).run())
+
+
+def record_of(job: Job, status: str, summary: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the job's record: counts and times, no text."""
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "job_uri": job.folder.uri,
+        "vendor": job.hook.vendor,
+        "model": job.spec.model,
+        "status": status,
+        "round": len(job.manifest.rounds),
+        "records": sum(shard.shard.count for shard in job.manifest.rounds[0].shards) if job.manifest.rounds else None,
+        "created_at": round(job.spec.created_at, 3),
+    }
+    names = (
+        "counts",
+        "usage",
+        "cost_usd",
+        "sync_cost_usd",
+        "submitted_at",
+        "in_progress_at",
+        "completed_at",
+        "seconds",
+    )
+    return record | {name: summary[name] for name in names if summary and name in summary}
+
+
+def publish(job: Job, identity: Identity, status: str, summary: Mapping[str, Any] | None = None) -> None:
+    """Write the job's record to its task instance."""
+    report(asdict(identity), record_of(job, status, summary) | {"updated_at": round(job.clock(), 3)})

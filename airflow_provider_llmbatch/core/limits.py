@@ -1,0 +1,28 @@
+"""What one batch of a vendor may hold, with the source of every number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one batch may hold.
+
+    :ivar max_requests: Requests per batch.
+    :ivar max_bytes: Bytes of one batch as sent, with everything around the requests.
+    :ivar envelope_bytes: Bytes around the requests, counted against ``max_bytes``.
+    :ivar one_model: Whether all requests of a batch must ask the same model.
+    :ivar window: Seconds that the vendor gives itself to finish a batch.
+    :ivar source: Address of the vendor's page.
+    :ivar checked: The day it was read.
+    """
+
+    max_requests: int
+    max_bytes: int
+    envelope_bytes: int = 0
+    one_model: bool
+    window: int = 24 * 60 * 60
+    source: str
+    checked: date

@@ -1,0 +1,247 @@
+"""What has happened so far: the fold of write-once events.
+
+Every event is one document under its own name, written whole and never changed:
+
+    r1.prepared.json            round 1 is cut into shards; nothing of it was sent before this
+    r1-00000.intent.json        before the paid call
+    r1-00000.lost.json          the call ended without an answer; from here on it is only looked for
+    r1-00000.submitted.json     the vendor's batch id
+    r1-00000.void.json          this attempt created nothing that can run; the next intent is attempt 2:
+    r1-00000.2.intent.json
+    r1-00000.2.ended.json       the terminal state as seen
+    r1-00000.2.collected.json   the results file is complete
+
+:func:`fold` turns any set of them into a legal state, so a crash between two writes needs no repair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_llmbatch.core.batches import Batch
+from airflow_provider_llmbatch.core.shards import Shard
+from airflow_provider_llmbatch.exceptions import ManifestError
+
+SCHEMA = 1
+"""Version of every document. Documents of earlier versions stay readable."""
+
+Kind = Literal["prepared", "intent", "lost", "submitted", "void", "ended", "collected"]
+Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
+
+_NAME = re.compile(
+    r"^r(?P<round>\d+)(?:-(?P<shard>\d{5})(?:\.(?P<attempt>\d+))?)?\."
+    r"(?P<kind>prepared|intent|lost|submitted|void|ended|collected)\.json$"
+)
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What one results file holds, counted while it was collected.
+
+    :ivar statuses: Rows by verdict; with ``missing`` they add up to the shard's count.
+    :ivar retry: Rows that the same question may still answer.
+    :ivar damaged: Lines that are not JSON or name no custom id.
+    :ivar duplicated: Further lines for a request that already had one.
+    :ivar foreign: Lines for requests that are not of this shard.
+    """
+
+    statuses: dict[str, int]
+    retry: int = 0
+    damaged: int = 0
+    duplicated: int = 0
+    foreign: int = 0
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that happened. Which fields are set depends on ``kind``.
+
+    :ivar at: Epoch seconds.
+    :ivar until: intent: the paid call is given up by then; void: do not try again before this.
+    :ivar staged: intent: what was uploaded for it, by role.
+    :ivar columns: prepared: the records' columns in the order they were first seen.
+    """
+
+    schema: int
+    kind: Kind
+    round: int
+    at: float
+    shard: int | None = None
+    attempt: int = 1
+    until: float | None = None
+    marker: dict[str, str] | None = None
+    staged: dict[str, str] | None = None
+    batch_id: str | None = None
+    reason: str | None = None
+    batch: Batch | None = None
+    tally: Tally | None = None
+    shards: list[Shard] | None = None
+    columns: list[str] | None = None
+
+
+def name_of(event: Event) -> str:
+    """Return the file name of *event* in ``events/``."""
+    return f"{stem(event.round, event.shard, event.attempt)}.{event.kind}.json"
+
+
+def stem(round_: int, shard: int | None = None, attempt: int = 1) -> str:
+    """Return the part of a name that says what an event or file is about: ``r1``, ``r1-00000``, ``r1-00000.2``."""
+    if shard is None:
+        return f"r{round_}"
+    return f"r{round_}-{shard:05}" + ("" if attempt == 1 else f".{attempt}")
+
+
+def is_event(name: str) -> bool:
+    """Return whether *name* is an event's; anything else in the folder is left alone."""
+    return _NAME.match(name) is not None
+
+
+_decode = msgspec.json.Decoder(Event).decode
+_version = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def read_event(name: str, document: bytes) -> Event:
+    """Decode one event.
+
+    :raises ManifestError: It is damaged, or was written by a later release.
+    """
+    try:
+        schema = _version(document).get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ManifestError(
+                f"event {name!r} has schema {schema}; this release reads up to {SCHEMA}. Nothing was submitted. "
+                "Install the release that wrote it, or a later one.",
+                name=name,
+            )
+        return _decode(document)
+    except msgspec.MsgspecError as error:
+        raise ManifestError(
+            f"event {name!r} is there but cannot be read ({error}). Nothing was submitted. Restore the file; deleting "
+            "it would make a paid batch look as if it had never been sent.",
+            name=name,
+        ) from None
+
+
+@dataclass(slots=True)
+class ShardState:
+    """How far one shard of one round has come.
+
+    :ivar attempt: The attempt that is under way, or the one to make next when ``phase`` is ``ready``.
+    :ivar not_before: Epoch seconds before which a ``ready`` shard is not sent again.
+    :ivar lost_at: When the paid call ended without an answer, if somebody lived to see it.
+    """
+
+    round: int
+    shard: Shard
+    phase: Phase = "ready"
+    attempt: int = 1
+    not_before: float = 0.0
+    intent: Event | None = None
+    lost_at: float | None = None
+    batch_id: str | None = None
+    submitted_at: float | None = None
+    batch: Batch | None = None
+    tally: Tally | None = None
+
+    @property
+    def name(self) -> str:
+        """The stem of its files, without the attempt: ``r1-00000``."""
+        return stem(self.round, self.shard.number)
+
+
+@dataclass(slots=True)
+class Round:
+    """One pass of questions."""
+
+    number: int
+    prepared_at: float
+    columns: list[str]
+    shards: list[ShardState]
+
+    def in_phase(self, *phases: Phase) -> list[ShardState]:
+        """Return its shards in one of *phases*, in order."""
+        return [shard for shard in self.shards if shard.phase in phases]
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether every answer of this round is in our hands."""
+        return all(shard.phase == "collected" for shard in self.shards)
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What has happened so far in one job."""
+
+    rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def shards(self) -> list[ShardState]:
+        """All shards of all rounds."""
+        return [shard for round_ in self.rounds for shard in round_.shards]
+
+    @property
+    def open(self) -> list[ShardState]:
+        """Shards whose batch is at the vendor and not known to have ended."""
+        return [shard for shard in self.shards if shard.phase == "submitted"]
+
+    @property
+    def batch_ids(self) -> list[str]:
+        """The batches that count, in the order of their rounds and shards."""
+        return [shard.batch_id for shard in self.shards if shard.batch_id]
+
+
+def fold(events: Iterable[Event]) -> Manifest:
+    """Return the state that *events*, in any order, amount to."""
+    rounds: dict[int, Event] = {}
+    attempts: dict[tuple[int, int], dict[int, dict[str, Event]]] = {}
+    for event in events:
+        if event.kind == "prepared":
+            rounds[event.round] = event
+        elif event.shard is not None:
+            of_shard = attempts.setdefault((event.round, event.shard), {})
+            of_shard.setdefault(event.attempt, {})[event.kind] = event
+    return Manifest(
+        [
+            Round(
+                number=number,
+                prepared_at=prepared.at,
+                columns=prepared.columns or [],
+                shards=[
+                    _shard_state(number, shard, attempts.get((number, shard.number), {}))
+                    for shard in prepared.shards or []
+                ],
+            )
+            for number, prepared in sorted(rounds.items())
+        ]
+    )
+
+
+def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]]) -> ShardState:
+    state = ShardState(round_, shard)
+    if not attempts:
+        return state
+    latest = max(attempts)
+    seen = attempts[latest]
+    if "void" in seen:
+        state.attempt = latest + 1
+        state.not_before = seen["void"].until or 0.0
+        return state
+    state.attempt = latest
+    state.intent = seen.get("intent")
+    state.phase = "unknown"
+    if "lost" in seen:
+        state.lost_at = seen["lost"].at
+    if "submitted" in seen:
+        state.phase = "submitted"
+        state.batch_id = seen["submitted"].batch_id
+        state.submitted_at = seen["submitted"].at
+    if "ended" in seen:
+        state.phase = "ended"
+        state.batch = seen["ended"].batch
+    if "collected" in seen:
+        state.phase = "collected"
+        state.tally = seen["collected"].tally
+    return state

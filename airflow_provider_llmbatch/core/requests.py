@@ -1,0 +1,157 @@
+"""What we will ask: one :class:`Ask` per record, in words that are no vendor's.
+
+A hook turns an ask into the vendor's body, and the body into the exact bytes of one request line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from airflow_provider_llmbatch.core.prompts import Prompt
+from airflow_provider_llmbatch.core.records import Record
+from airflow_provider_llmbatch.exceptions import InputError
+
+CUSTOM_ID = re.compile(r"^(?P<job>[0-9a-f]{10})-(?P<round>\d{1,4})-(?P<index>\d{1,15})$")
+"""Fits Anthropic's ``^[A-Za-z0-9_-]{1,64}$``, the stricter of the vendors."""
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a job asks of every record.
+
+    :ivar model: Model name without the vendor; ``""`` where every record brings its own.
+    :ivar prompt: Template source, or ``None`` to take ``record.prompt``.
+    :ivar system: Template source of the system text, or ``None``.
+    :ivar messages: Messages put before the prompt, each ``{"role", "content"}``.
+    :ivar body: The vendor's own body, into which everything else is merged.
+    :ivar endpoint: The vendor's path, or ``None`` for the vendor's usual one.
+    :ivar params: Merged into every body.
+    :ivar max_tokens: Upper bound of each answer, in tokens; ``None`` leaves it to the vendor where that is legal.
+    """
+
+    model: str
+    prompt: str | None = None
+    system: str | None = None
+    messages: Sequence[Mapping[str, Any]] | None = None
+    body: Mapping[str, Any] | None = None
+    endpoint: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One record's request, before it is put into a vendor's words."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    system: str | None
+    max_tokens: int | None
+    params: dict[str, Any]
+    body: dict[str, Any]
+
+
+def composer(question: Question, context: Mapping[str, Any] | None = None) -> Callable[[Record], Ask]:
+    """Compile *question* once and return a function from a record to its ask.
+
+    A record may carry its own ``messages``, ``body``, ``system``, ``model`` and ``request_params``; they win over
+    the question's.
+
+    :param context: Names that the templates may use besides ``record``.
+    :raises TemplateError: A template is malformed (at once) or asks for a missing field (per record).
+    """
+    prompt = Prompt(question.prompt, context) if question.prompt is not None else None
+    system = Prompt(question.system, context, what="system") if question.system is not None else None
+    before = [dict(message) for message in question.messages or ()]
+
+    def compose(record: Record) -> Ask:
+        own = record.fields
+        body = {**(question.body or {}), **_mapping(own.get("body"), "body", record)}
+        model = own.get("model") or body.get("model") or question.model
+        if not isinstance(model, str) or not model:
+            raise InputError(
+                f"record {record.index} (key {record.key!r}) names no model, and neither do the task and its "
+                "connection. Nothing was sent. Set model='<vendor>:<model>'.",
+                index=record.index,
+            )
+        return Ask(
+            model=model,
+            messages=[*before, *_turns(record, prompt, body)],
+            system=own.get("system") or (system.render(record) if system else None),
+            max_tokens=question.max_tokens,
+            params={**question.params, **_mapping(own.get("request_params"), "request_params", record)},
+            body=body,
+        )
+
+    return compose
+
+
+def _turns(record: Record, prompt: Prompt | None, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages that *record* itself adds: its own, its rendered prompt, or its ``prompt`` column."""
+    own = record.fields.get("messages")
+    if own is not None:
+        return [_message(message, record) for message in own]
+    if prompt is not None:
+        return [{"role": "user", "content": prompt.render(record)}]
+    if record.fields.get("prompt") is not None:
+        return [{"role": "user", "content": record.fields["prompt"]}]
+    if body:
+        return []
+    raise InputError(
+        f"record {record.index} (key {record.key!r}) has nothing to ask: no `prompt` template was given, and it has no "
+        f"column 'prompt', 'messages' or 'body'. It has {', '.join(map(repr, record.fields)) or 'no columns'}. "
+        "Nothing was sent.",
+        index=record.index,
+    )
+
+
+def _message(message: Any, record: Record) -> dict[str, Any]:
+    if isinstance(message, Mapping) and message.get("role") in ROLES and "content" in message:
+        return dict(message)
+    raise InputError(
+        f"record {record.index} (key {record.key!r}): each of its messages must be a mapping with 'role' "
+        f"({', '.join(sorted(ROLES))}) and 'content'. Nothing was sent.",
+        index=record.index,
+    )
+
+
+def _mapping(value: Any, what: str, record: Record) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    raise InputError(
+        f"record {record.index} (key {record.key!r}): its column {what!r} must be a mapping. Nothing was sent.",
+        index=record.index,
+    )
+
+
+def job_id(*, dag_id: str, run_id: str, task_id: str, map_index: int, generation: int) -> str:
+    """Return the ten hex digits that mark everything of one job at the vendor.
+
+    ``try_number`` is not in it, so that every attempt finds what an earlier one sent. *generation* counts the
+    questions that this task instance asked before (``on_change="restart"``, ``reset``), so that a new question is
+    never answered with the old one's batches.
+    """
+    parts = [dag_id, run_id, task_id, str(map_index), str(generation)]
+    return sha256("\0".join(parts).encode()).hexdigest()[:10]
+
+
+def custom_id(job: str, round_: int, index: int) -> str:
+    """Return the id that the vendor echoes with the answer to record *index* of round *round_*."""
+    return f"{job}-{round_}-{index}"
+
+
+def index_of(text: str, *, job: str, round_: int) -> int | None:
+    """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
+    prefix = f"{job}-{round_}-"
+    digits = text[len(prefix) :]
+    if not text.startswith(prefix) or not (digits.isascii() and digits.isdigit()):
+        return None
+    return int(digits)

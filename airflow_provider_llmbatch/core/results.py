@@ -1,0 +1,94 @@
+"""What came back for one request, in words that are no vendor's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+RowStatus = Literal["succeeded", "errored", "expired", "cancelled", "invalid", "missing"]
+STATUSES: tuple[RowStatus, ...] = ("succeeded", "errored", "expired", "cancelled", "invalid", "missing")
+"""The closed set of verdicts, the same for rows, counts and columns."""
+
+Remedy = Literal["none", "retry", "change", "budget", "credential", "never"]
+"""What would help a row that is not good: nothing needed, the same again, another request, more budget, another key,
+or nothing at all."""
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Tokens of one answer.
+
+    :ivar input: All input tokens, cached and cache-written ones included, whatever the vendor's own convention.
+    :ivar cached_input: Of these, read from a cache.
+    :ivar cache_write: Of these, written to a cache.
+    :ivar cache_write_1h: Of the written ones, those kept for an hour.
+    :ivar output: All output tokens, reasoning included.
+    :ivar reasoning: Of the output, spent on reasoning.
+    """
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input=self.input + other.input,
+            cached_input=self.cached_input + other.cached_input,
+            cache_write=self.cache_write + other.cache_write,
+            cache_write_1h=self.cache_write_1h + other.cache_write_1h,
+            output=self.output + other.output,
+            reasoning=self.reasoning + other.reasoning,
+        )
+
+    def as_summary(self) -> dict[str, int]:
+        """Return the names that a job's summary uses."""
+        return {
+            "input_tokens": self.input,
+            "cached_input_tokens": self.cached_input,
+            "cache_write_tokens": self.cache_write,
+            "output_tokens": self.output,
+            "reasoning_tokens": self.reasoning,
+        }
+
+
+NO_USAGE = Usage()
+
+
+class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One answer, or the reason why there is none.
+
+    :ivar output: The text, or data where the answer is not text (tool calls, vectors).
+    :ivar model: The model that answered, as the vendor names it.
+    :ivar remedy: What would help, for a row that is not good.
+    """
+
+    status: RowStatus
+    output: Any = None
+    error_code: str | None = None
+    error_message: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    usage: Usage = NO_USAGE
+    remedy: Remedy = "none"
+
+
+MISSING = Result(
+    status="missing",
+    error_code="missing",
+    error_message="The vendor returned no line for this request.",
+    remedy="retry",
+)
+
+
+class Line(msgspec.Struct, gc=False):
+    """The only part of a result line that is needed to match it to its request."""
+
+    custom_id: str
+
+
+def not_answered(status: RowStatus, code: str, message: str, remedy: Remedy) -> Result:
+    """Return a result without an answer."""
+    return Result(status=status, error_code=code, error_message=message, remedy=remedy)

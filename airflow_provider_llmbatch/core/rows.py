@@ -1,0 +1,119 @@
+"""One verdict per record, in the columns that every output has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from airflow_provider_llmbatch.core.records import Record
+from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage
+
+COLUMNS = (
+    "llm_index",
+    "llm_key",
+    "llm_status",
+    "llm_output",
+    "llm_error_code",
+    "llm_error_message",
+    "llm_finish_reason",
+    "llm_model",
+    "llm_round",
+    "llm_batch_id",
+    "llm_custom_id",
+    "llm_input_tokens",
+    "llm_cached_input_tokens",
+    "llm_output_tokens",
+    "llm_cost_usd",
+)
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """The result of one round for one record, and where it came from."""
+
+    result: Result
+    round: int
+    batch_id: str | None
+    custom_id: str
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A record's verdict: its best answer, and what all its answers took.
+
+    :ivar usage: Tokens of every round of this record; the cost is the price of these.
+    :ivar cost: US dollars, or ``None`` where no price is known. Unknown is never zero.
+    """
+
+    record: Record
+    answer: Answer
+    usage: Usage
+    cost: Decimal | None
+
+    def as_columns(self) -> dict[str, Any]:
+        """Return the record's own columns, then ours."""
+        result = self.answer.result
+        return {
+            **self.record.fields,
+            "llm_index": self.record.index,
+            "llm_key": self.record.key,
+            "llm_status": result.status,
+            "llm_output": result.output,
+            "llm_error_code": result.error_code,
+            "llm_error_message": result.error_message,
+            "llm_finish_reason": result.finish_reason,
+            "llm_model": result.model,
+            "llm_round": self.answer.round,
+            "llm_batch_id": self.answer.batch_id,
+            "llm_custom_id": self.answer.custom_id,
+            "llm_input_tokens": self.usage.input,
+            "llm_cached_input_tokens": self.usage.cached_input,
+            "llm_output_tokens": self.usage.output,
+            "llm_cost_usd": None if self.cost is None else money(self.cost),
+        }
+
+
+_WORTH = {"succeeded": 3, "invalid": 2, "errored": 1}
+
+
+def best(answers: Sequence[Answer]) -> Answer:
+    """Return the answer that counts: a good one if there is any, else the latest of the most telling kind.
+
+    A paid answer is never thrown away: a later round that ends worse does not replace it.
+
+    :param answers: At least one, in the order of their rounds.
+    """
+    return max(answers, key=lambda answer: (_WORTH.get(answer.result.status, 0), answer.round))
+
+
+def usage_of(answers: Sequence[Answer]) -> Usage:
+    """Add up what all *answers* took."""
+    return sum((answer.result.usage for answer in answers), NO_USAGE)
+
+
+def money(amount: Decimal) -> str:
+    """Write dollars as a plain decimal, without an exponent and without trailing zeros."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class Totals:
+    """Adds rows up into what a job's summary says of them."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {"total": 0, **dict.fromkeys(STATUSES, 0)}
+        self.errors: dict[str, int] = {}
+        self.usage = NO_USAGE
+        self.cost: Decimal | None = Decimal(0)
+
+    def add(self, row: Row) -> None:
+        """Count one row. One row of unknown price makes the job's price unknown."""
+        result = row.answer.result
+        self.counts["total"] += 1
+        self.counts[result.status] += 1
+        if result.status != "succeeded":
+            code = result.error_code or result.status
+            self.errors[code] = self.errors.get(code, 0) + 1
+        self.usage += row.usage
+        self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost

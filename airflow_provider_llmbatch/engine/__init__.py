@@ -1,0 +1,77 @@
+"""The engine: one idempotent step.
+
+    advance(job) → Wait(batches to watch) | Done(summary), or an error that says what is kept
+
+It does everything that can be done **now** (prepare, submit within the window, collect what has ended, build the next
+round, write the output) and returns. Any process may call it, at any time, any number of times: what is done is not
+done again. A retry, a cleared task, a resumed deferral and a crash are all the same thing: somebody calls it.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_llmbatch.engine.collect import collect
+from airflow_provider_llmbatch.engine.finish import check_output, finish
+from airflow_provider_llmbatch.engine.job import Done, Job, Wait
+from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
+from airflow_provider_llmbatch.engine.submit import grace_end, submit
+from airflow_provider_llmbatch.exceptions import DeadlineError
+
+
+def advance(job: Job) -> Wait | Done:
+    """Take *job* as far as it goes now.
+
+    :raises LLMBatchError: It cannot go on; the message says what is kept and what the next try will do.
+    """
+    watched = start(job)
+    while True:
+        collect(job)
+        watched |= submit(job)
+        if not job.manifest.rounds[-1].is_collected:
+            return _wait(job, watched)
+        if not prepare_next(job):
+            return Done(finish(job))
+
+
+def start(job: Job) -> set[str]:
+    """Prepare the job if that was not done, and send what may be sent now.
+
+    :return: Batches to watch that may be ours.
+    """
+    if not job.refresh().rounds:
+        check_output(job.terms.output_uri)
+        job.hook.preflight()
+        prepare_first(job)
+    return submit(job)
+
+
+def _wait(job: Job, watched: set[str]) -> Wait:
+    now = job.clock()
+    waiting = job.manifest.rounds[-1].in_phase("ready", "unknown")
+    open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
+    wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
+    wakes += [max(grace_end(job, shard), now + 5) for shard in waiting if shard.phase == "unknown"]
+    began = min((shard.submitted_at for shard in job.manifest.shards if shard.submitted_at), default=now)
+    give_up_at = began + job.terms.patience
+    if now > give_up_at:
+        raise _too_late(job, open_ids)
+    return Wait(
+        batch_ids=open_ids,
+        candidates=sorted(watched),
+        until="any" if waiting else "all",
+        wake_at=min(wakes, default=None),
+        give_up_at=give_up_at,
+    )
+
+
+def _too_late(job: Job, open_ids: list[str]) -> DeadlineError:
+    collected = sum(shard.phase == "collected" for shard in job.manifest.shards)
+    return DeadlineError(
+        f"{len(open_ids)} batches were still running after {job.terms.patience:,.0f} s ({', '.join(open_ids[:5])}). "
+        f"They keep running and billing. {collected} are collected and kept in {job.folder.uri!r}; clearing this task "
+        "waits for the rest and submits nothing twice.",
+        batch_ids=open_ids,
+        job_uri=job.folder.uri,
+    )
+
+
+__all__ = ["Done", "Job", "Wait", "advance", "start"]

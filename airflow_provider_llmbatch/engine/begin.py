@@ -1,0 +1,130 @@
+"""From what a task asks to a job at hand: the fingerprint, and what happens when it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_llmbatch.core.requests import job_id
+from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
+from airflow_provider_llmbatch.engine.submit import cancel
+from airflow_provider_llmbatch.exceptions import ChangedError, ManifestError
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
+from airflow_provider_llmbatch.vendors import load_hook
+
+OnChange = Literal["restart", "fail", "keep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which task instance asks. The try number is not part of it."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+
+def begin(
+    folder: JobFolder,
+    identity: Identity,
+    hook: BatchHook,
+    plan: Plan,
+    terms: Terms,
+    *,
+    on_change: OnChange = "restart",
+    **seams: Any,
+) -> Job:
+    """Open the job of *identity*, or begin it.
+
+    :param on_change: What to do when the folder holds another question: ``restart`` moves it aside and cancels its
+        live batches, ``fail`` stops, ``keep`` goes on with the old one.
+    :raises ChangedError: The question changed, and *on_change* is ``fail``.
+    """
+    asked = fingerprint(plan, hook)
+    spec = folder.spec()
+    generation = 0
+    if spec is not None and spec.fingerprint != asked and on_change != "keep":
+        generation = spec.generation + 1
+        _make_way(Job(folder=folder, spec=spec, hook=hook, terms=terms, **seams), on_change)
+        spec = None
+    if spec is None:
+        spec = folder.begin(_spec(identity, hook, plan, terms, asked, generation, **seams))
+    return Job(folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, **seams)
+
+
+def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
+    """Open a job that some process began, from its folder alone.
+
+    :param terms: Default: those that the job was begun with.
+    :raises ManifestError: There is no job at *uri*.
+    """
+    folder = JobFolder(uri)
+    spec = folder.spec()
+    if spec is None:
+        raise ManifestError(
+            f"there is no job at {uri!r}: job.json is not there. Nothing was resubmitted. If it was written, this "
+            "worker does not see the storage that wrote it: base_uri must be storage that every worker reaches.",
+            uri=uri,
+        )
+    terms = terms or Terms(
+        output_uri=spec.output_uri, max_rounds=spec.max_rounds, max_failed_ratio=spec.max_failed_ratio
+    )
+    return Job(folder=folder, spec=spec, hook=load_hook(spec.vendor, spec.conn_id), terms=terms, **seams)
+
+
+def fingerprint(plan: Plan, hook: BatchHook) -> str:
+    """Return a digest of the question and of the source's identity: equal means *the same job, go on*."""
+    parts: Mapping[str, Any] = {
+        "vendor": hook.vendor,
+        "question": asdict(plan.question),
+        "source": plan.source.identity(),
+        "key": plan.key,
+    }
+    return sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+
+def _spec(
+    identity: Identity, hook: BatchHook, plan: Plan, terms: Terms, asked: str, generation: int, **seams: Any
+) -> Spec:
+    import time
+
+    return Spec(
+        job_id=job_id(**asdict(identity), generation=generation),
+        fingerprint=asked,
+        vendor=hook.vendor,
+        model=plan.question.model,
+        conn_id=hook.conn_id,
+        endpoint=plan.question.endpoint,
+        source=plan.source.identity(),
+        key=plan.key,
+        output_uri=terms.output_uri,
+        max_rounds=terms.max_rounds,
+        max_failed_ratio=terms.max_failed_ratio,
+        **asdict(identity),
+        generation=generation,
+        created_at=seams.get("clock", time.time)(),
+    )
+
+
+def _make_way(job: Job, on_change: OnChange) -> None:
+    if on_change == "fail":
+        raise ChangedError(
+            f"the question or its source changed since {job.folder.uri!r} was begun, and on_change='fail'. Nothing was "
+            "sent, nothing was cancelled. Restore the question, or set on_change to 'restart' or 'keep'.",
+            uri=job.folder.uri,
+        )
+    job.refresh()
+    cancelled = cancel(job)
+    moved = job.folder.supersede(job.spec.generation)
+    job.log.warning(
+        "The question or its source changed: the old job was moved to %s, %d live batches of it were cancelled (what "
+        "they had finished is billed), and everything is asked anew.",
+        moved,
+        len(cancelled),
+    )

@@ -1,0 +1,59 @@
+"""What has ended is fetched, whole, and counted."""
+
+from __future__ import annotations
+
+from airflow_provider_llmbatch.core.batches import Batch
+from airflow_provider_llmbatch.core.manifest import ShardState, Tally
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE, patiently
+from airflow_provider_llmbatch.engine.verdicts import tally
+
+
+def collect(job: Job) -> None:
+    """Look at every open batch, and fetch the results of those that ended, in whatever state."""
+    look(job)
+    for shard in [shard for shard in job.manifest.shards if shard.phase == "ended"]:
+        batch = shard.batch
+        if batch is not None and job.hook.is_queue_full(batch):
+            _put_back(job, shard, batch)
+        elif batch is not None:
+            _fetch(job, shard, batch)
+
+
+def look(job: Job) -> None:
+    """Ask once how the open batches stand, and write down which have ended."""
+    waiting = {shard.batch_id: shard for shard in job.manifest.open if shard.batch_id}
+    if not waiting:
+        return
+    found = patiently(job, lambda: job.hook.run(job.hook.look(waiting.keys())))
+    for batch_id, shard in waiting.items():
+        batch = found.get(batch_id)
+        if batch is not None and batch.is_terminal:
+            job.log.info("%s", batch.progress_line(now=job.clock()))
+            job.record("ended", shard, batch_id=batch_id, batch=batch)
+
+
+def _put_back(job: Job, shard: ShardState, batch: Batch) -> None:
+    """Make a shard ready again that only found the vendor's queue full. Nothing ran, nothing was billed."""
+    job.record("void", shard, batch_id=batch.batch_id, reason="queue full", until=job.clock() + BUSY_PAUSE)
+    job.log.warning("Batch %s found the vendor's queue full; shard %s waits its turn.", batch.batch_id, shard.name)
+
+
+def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
+    with job.folder.files.landing(job.folder.results_name(shard)) as path:
+        job.hook.download(batch, path)
+        counted = tally(job, shard, path)
+    job.record("collected", shard, batch_id=batch.batch_id, tally=counted)
+    _report(job, shard, counted)
+
+
+def _report(job: Job, shard: ShardState, counted: Tally) -> None:
+    statuses = ", ".join(f"{count:,} {status}" for status, count in counted.statuses.items())
+    job.log.info("Batch %s (%s): %s", shard.batch_id, shard.name, statuses)
+    odd = {"damaged": counted.damaged, "duplicated": counted.duplicated, "foreign": counted.foreign}
+    if any(odd.values()):
+        job.log.warning(
+            "Batch %s: %s lines were set aside; every request still has exactly one verdict.",
+            shard.batch_id,
+            " and ".join(f"{count:,} {what}" for what, count in odd.items() if count),
+        )

@@ -1,0 +1,198 @@
+"""Every record's row, in input order, and what all of it took."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+import msgspec
+
+from airflow_provider_llmbatch.core.cost import PriceBook, price_book
+from airflow_provider_llmbatch.core.outputs import cells, format_of, header
+from airflow_provider_llmbatch.core.results import NO_USAGE
+from airflow_provider_llmbatch.core.rows import Answer, Row, Totals, best, money, usage_of
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.verdicts import all_answers, records_of
+from airflow_provider_llmbatch.exceptions import IncompleteError, OutputError
+from airflow_provider_llmbatch.storage.folder import open_folder
+from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
+
+Write = Callable[[dict[str, Any]], Any]
+encode = msgspec.json.Encoder().encode
+
+
+def finish(job: Job) -> dict[str, Any]:
+    """Write the output, the failed rows and the summary; return the summary.
+
+    Doing it again writes the same bytes: it reads nothing but the job's own files.
+
+    :raises IncompleteError: Too few rows are good. The output is written all the same.
+    """
+    output_uri = job.terms.output_uri or f"{job.folder.uri}/output.jsonl"
+    totals = Totals()
+    till = Till(job)
+    columns = job.manifest.rounds[0].columns
+    parent, _, name = output_uri.rpartition("/")
+    with ExitStack() as stack:
+        output = stack.enter_context(
+            _writer(stack.enter_context(open_folder(parent).landing(name)), output_uri, columns)
+        )
+        failed = stack.enter_context(_writer(stack.enter_context(job.folder.files.landing(FAILED)), FAILED, columns))
+        for row in _rows(job, till):
+            totals.add(row)
+            line = row.as_columns()
+            output(line)
+            if row.answer.result.status != "succeeded":
+                failed(line)
+    summary = _summary(job, totals, till, output_uri)
+    job.folder.files.replace(SUMMARY, msgspec.json.format(encode(summary), indent=2))
+    _judge(job, totals, output_uri)
+    return summary
+
+
+def check_output(output_uri: str | None) -> None:
+    """Prove that the output can be written, before anything is sent.
+
+    :raises OutputError: It cannot, or its suffix names no format.
+    """
+    if output_uri is None:
+        return
+    format_of(output_uri)
+    parent, _, name = output_uri.rpartition("/")
+    try:
+        folder = open_folder(parent)
+        probe = f".{name}.probe"
+        folder.replace(probe, b"")
+        folder.remove(probe)
+    except Exception as error:  # each storage has errors of its own
+        raise OutputError(
+            f"output_uri {output_uri!r} cannot be written ({type(error).__name__}: {error}). Nothing was sent.",
+            output_uri=output_uri,
+        ) from None
+
+
+def _rows(job: Job, till: Till) -> Iterator[Row]:
+    for record, (_, answers) in zip(records_of(job), all_answers(job), strict=True):
+        yield Row(record, best(answers), usage_of(answers), till.take(answers))
+
+
+@contextmanager
+def _writer(path: Path, uri: str, columns: list[str]) -> Iterator[Write]:
+    if format_of(uri) == "csv":
+        with path.open("w", encoding="utf-8", newline="") as text:
+            table = csv.DictWriter(text, header(columns), restval="", lineterminator="\n")
+            table.writeheader()
+            yield lambda row: table.writerow(cells(row))
+        return
+    with path.open("wb", buffering=1 << 20) as file, jsonlines.Writer(file, dumps=encode) as lines:
+        yield lines.write
+
+
+class Till:
+    """Prices answers as the vendor bills them: one by one, since tiers depend on a single request.
+
+    The prices are those of the day on which the job was begun, so that an old job keeps its price.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._vendor = job.hook.vendor
+        self._asked = job.spec.model
+        self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._books: dict[str, PriceBook | None] = {}
+        self.standard: Decimal | None = Decimal(0)
+
+    def take(self, answers: list[Answer]) -> Decimal | None:
+        """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
+        total = Decimal(0)
+        for answer in answers:
+            if answer.result.usage is NO_USAGE or answer.result.usage == NO_USAGE:
+                continue
+            book = self._book(answer.result.model or self._asked)
+            if book is None:
+                self.standard = None
+                return None
+            total += book.batch.price(answer.result.usage)
+            if self.standard is not None:
+                self.standard += book.standard.price(answer.result.usage)
+        return total
+
+    def _book(self, model: str) -> PriceBook | None:
+        if model not in self._books:
+            self._books[model] = price_book(self._vendor, model, self._day)
+        return self._books[model]
+
+    @property
+    def source(self) -> str | None:
+        """Where the prices come from, and whether they hold a batch discount at all."""
+        books = [book for book in self._books.values() if book]
+        if not books:
+            return None
+        return books[0].source + ("" if all(book.discounted for book in books) else " (discount: unknown)")
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Models that have no known price."""
+        return sorted(model for model, book in self._books.items() if book is None)
+
+
+def _summary(job: Job, totals: Totals, till: Till, output_uri: str) -> dict[str, Any]:
+    if till.unpriced:
+        job.log.warning("No price is known for %s: the cost is unknown, not zero.", ", ".join(till.unpriced))
+    shards = job.manifest.shards
+    batches = [shard.batch for shard in shards if shard.batch]
+    submitted = min((shard.submitted_at for shard in shards if shard.submitted_at), default=None)
+    started = min((batch.in_progress_at for batch in batches if batch.in_progress_at), default=None)
+    completed = max((batch.ended_at for batch in batches if batch.ended_at), default=None)
+    saved = None if totals.cost is None or till.standard is None else till.standard - totals.cost
+    return {
+        "job_uri": job.folder.uri,
+        "output_uri": output_uri,
+        "vendor": job.hook.vendor,
+        "model": job.spec.model,
+        "status": "completed",
+        "counts": totals.counts,
+        "errors": dict(sorted(totals.errors.items(), key=lambda item: (-item[1], item[0]))[:10]),
+        "rounds": len(job.manifest.rounds),
+        "batch_ids": job.manifest.batch_ids,
+        "usage": totals.usage.as_summary(),
+        "cost_usd": _text(totals.cost),
+        "sync_cost_usd": _text(till.standard),
+        "saved_usd": _text(saved),
+        "price_source": till.source,
+        "submitted_at": _iso(submitted),
+        "in_progress_at": _iso(started),
+        "completed_at": _iso(completed),
+        "seconds": round(completed - submitted, 1) if completed and submitted else None,
+    }
+
+
+def _judge(job: Job, totals: Totals, output_uri: str) -> None:
+    counts = totals.counts
+    bad = counts["total"] - counts["succeeded"]
+    if counts["succeeded"] and bad <= job.terms.max_failed_ratio * counts["total"]:
+        return
+    most = sorted(totals.errors.items(), key=lambda item: -item[1])[:5]
+    worst = ", ".join(f"{count:,} × {code}" for code, count in most)
+    raise IncompleteError(
+        f"{bad:,} of {counts['total']:,} records have no good answer after {len(job.manifest.rounds)} rounds "
+        f"(max_failed_ratio={job.terms.max_failed_ratio}): {worst}. "
+        f"Every record has its row in {output_uri!r}; the failed ones are in {job.folder.files.uri_of(FAILED)!r}. "
+        "Nothing paid is lost; a retry lands the same rows at no cost. To ask anew, change the question or reset the "
+        "job.",
+        counts=counts,
+        job_uri=job.folder.uri,
+    )
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else money(amount)
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

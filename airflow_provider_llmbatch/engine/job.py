@@ -1,0 +1,117 @@
+"""One job at hand: its folder, its vendor, and what has happened so far."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_provider_llmbatch._compat import Log
+from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
+from airflow_provider_llmbatch.core.requests import Question
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.sources import Source
+from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What only the asking task has: the question, the source, and the names its templates may use."""
+
+    question: Question
+    source: Source
+    key: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How far this call of :func:`~airflow_provider_llmbatch.engine.advance` may go.
+
+    :ivar max_rounds: Passes of questions, the first one included.
+    :ivar max_failed_ratio: Share of rows, 0 to 1, that may be without a good answer. Zero good rows always fail.
+    :ivar max_active_batches: Batches of this job at the vendor at once; ``None``: no limit of our own.
+    :ivar patience: Seconds from the first submission until the job gives up waiting.
+    """
+
+    output_uri: str | None = None
+    max_rounds: int = 3
+    max_failed_ratio: float = 1.0
+    max_active_batches: int | None = None
+    patience: float = 26 * 60 * 60
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One job at hand.
+
+    :ivar plan: ``None`` in a process that only goes on with what another one prepared.
+    :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
+    """
+
+    folder: JobFolder
+    spec: Spec
+    hook: BatchHook
+    terms: Terms
+    plan: Plan | None = None
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+    manifest: Manifest = field(default_factory=Manifest)
+    _events: list[Event] = field(default_factory=list)
+
+    def refresh(self) -> Manifest:
+        """Read what has happened so far from the folder."""
+        self._events = self.folder.events()
+        self.manifest = fold(self._events)
+        return self.manifest
+
+    def record(self, kind: Kind, shard: ShardState | None = None, *, round_: int | None = None, **facts: Any) -> bool:
+        """Write down that something happened, now. Return ``False`` if somebody had written it before."""
+        event = Event(
+            schema=SCHEMA,
+            kind=kind,
+            round=shard.round if shard else round_ or 1,
+            shard=shard.shard.number if shard else None,
+            attempt=shard.attempt if shard else 1,
+            at=self.clock(),
+            **facts,
+        )
+        if not self.folder.record(event):
+            self.refresh()
+            return False
+        self._events.append(event)
+        self.manifest = fold(self._events)
+        return True
+
+    def current(self, shard: ShardState) -> ShardState:
+        """Return *shard* as it stands after the last :meth:`record`."""
+        round_ = next(round_ for round_ in self.manifest.rounds if round_.number == shard.round)
+        return round_.shards[shard.shard.number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing more can be done now.
+
+    :ivar batch_ids: Our batches, to be watched.
+    :ivar candidates: Batches that may be ours; they are watched too, and never cancelled.
+    :ivar until: Come back when ``any`` or ``all`` of these have ended.
+    :ivar wake_at: Come back at this time in any case (epoch seconds), or ``None``.
+    :ivar give_up_at: The job's patience ends here (epoch seconds).
+    """
+
+    batch_ids: list[str]
+    candidates: list[str]
+    until: Literal["any", "all"]
+    wake_at: float | None
+    give_up_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Every record has its row, and the output is written."""
+
+    summary: dict[str, Any]

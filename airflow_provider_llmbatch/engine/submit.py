@@ -1,0 +1,177 @@
+"""At most one paid batch per shard and round.
+
+Neither vendor honours an idempotency key, and a lost answer to *create* is not a no. So every paid call is announced
+by an intent, made once, and followed by an event; where the event is missing we look before we ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from airflow_provider_llmbatch.core.batches import Batch
+from airflow_provider_llmbatch.core.manifest import ShardState, stem
+from airflow_provider_llmbatch.core.requests import index_of
+from airflow_provider_llmbatch.core.results import Line
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.exceptions import BusyError, RejectedError, UnavailableError, VendorError
+from airflow_provider_llmbatch.hooks.base import Marker
+
+T = TypeVar("T")
+
+BUSY_PAUSE = 60.0
+"""Seconds to wait after a 429 that names no time of its own."""
+TRIES = 4
+"""How often a free call is made before the task's own retry takes over."""
+
+
+def submit(job: Job) -> set[str]:
+    """Send what may be sent now, and settle what is in doubt.
+
+    :return: Batches that may be ours and cannot be told apart yet: watch them, they prove themselves by their results.
+    """
+    watched: set[str] = set()
+    for shard in job.manifest.rounds[-1].in_phase("unknown"):
+        watched |= _settle(job, shard)
+    for shard in job.manifest.rounds[-1].in_phase("ready"):
+        if _has_room(job) and shard.not_before <= job.clock():
+            _send(job, shard)
+    return watched
+
+
+def _has_room(job: Job) -> bool:
+    limit = job.terms.max_active_batches
+    return limit is None or len(job.manifest.rounds[-1].in_phase("submitted", "unknown")) < limit
+
+
+def _send(job: Job, shard: ShardState) -> None:
+    path = job.folder.files.local(job.folder.requests_name(shard))
+    name = f"{job.spec.job_id}-{stem(shard.round, shard.shard.number, shard.attempt)}.jsonl"
+    staged = patiently(job, lambda: job.hook.stage(path, name))
+    until = job.clock() + job.hook.create_timeout
+    if not job.record("intent", shard, staged=staged, until=until):
+        job.log.warning("Shard %s is being sent by another live attempt; this one waits and looks.", shard.name)
+        return
+    try:
+        batch = job.hook.create(path, staged, _marker(job, shard))
+    except BusyError as busy:
+        job.record("void", shard, reason=f"busy: {busy.code}", until=job.clock() + (busy.retry_after or BUSY_PAUSE))
+        job.log.warning("Shard %s was not taken yet: %s", shard.name, busy)
+    except RejectedError as no:
+        job.record("void", shard, reason=f"rejected: {no.code}")
+        raise
+    except UnavailableError as lost:
+        job.record("lost", shard, reason=type(lost).__name__)
+        job.log.warning("Shard %s: %s Nothing is sent again before the vendor's list was searched.", shard.name, lost)
+        _settle(job, job.current(shard))
+    else:
+        _accept(job, shard, batch)
+
+
+def _accept(job: Job, shard: ShardState, batch: Batch) -> None:
+    job.record("submitted", shard, batch_id=batch.batch_id)
+    job.log.info("Shard %s is batch %s: %s requests", shard.name, batch.batch_id, f"{shard.shard.count:,}")
+
+
+def _marker(job: Job, shard: ShardState) -> Marker:
+    return Marker(
+        job=job.spec.job_id,
+        shard=stem(shard.round, shard.shard.number, shard.attempt),
+        sha256=shard.shard.sha256,
+        count=shard.shard.count,
+        since=shard.intent.at if shard.intent else job.clock(),
+    )
+
+
+def _settle(job: Job, shard: ShardState) -> set[str]:
+    """Find out what became of a paid call whose answer nobody wrote down; return the batches to watch meanwhile."""
+    try:
+        sighting = job.hook.run(job.hook.find(_marker(job, shard)))
+    except (BusyError, UnavailableError) as error:
+        job.log.warning("Shard %s: the vendor's list cannot be searched now: %s", shard.name, error)
+        return set()
+    if sighting.certain:
+        job.log.warning("Shard %s: its batch %s was found again.", shard.name, sighting.certain.batch_id)
+        _accept(job, shard, sighting.certain)
+        return set()
+    claimed = set(job.manifest.batch_ids)
+    open_candidates = set()
+    for batch in sighting.candidates:
+        if batch.batch_id in claimed:
+            continue
+        if not batch.is_terminal:
+            open_candidates.add(batch.batch_id)
+        elif _is_ours(job, shard, batch):
+            job.log.warning("Shard %s: batch %s proved to be ours by its results.", shard.name, batch.batch_id)
+            _accept(job, shard, batch)
+            return set()
+    if not open_candidates and job.clock() >= grace_end(job, shard):
+        job.record("void", shard, reason="absent")
+        job.log.info("Shard %s: the vendor has no batch of it, so it is sent again.", shard.name)
+    return open_candidates
+
+
+def grace_end(job: Job, shard: ShardState) -> float:
+    """Return when a batch that is not in the vendor's list does not exist.
+
+    If somebody saw the call end, only the list can lag. If its process died, the call itself may still be under way.
+    """
+    if shard.lost_at is not None:
+        return shard.lost_at + job.hook.list_lag
+    intent = shard.intent
+    return (intent.until or intent.at if intent else job.clock()) + job.hook.list_lag
+
+
+def _is_ours(job: Job, shard: ShardState, batch: Batch) -> bool:
+    """Compare the custom ids of an ended batch with ours: the prefix of its first result line is proof."""
+    with job.folder.files.landing(f"results/.proof-{batch.batch_id}") as path:
+        job.hook.download(batch, path)
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    found = index_of(
+                        msgspec.json.decode(line, type=Line).custom_id,
+                        job=job.spec.job_id,
+                        round_=shard.round,
+                    )
+                except msgspec.MsgspecError:
+                    continue
+                return found is not None and shard.shard.first <= found <= shard.shard.last
+    return False
+
+
+def patiently(job: Job, call: Callable[[], T]) -> T:
+    """Make a free call, again after a pause if the vendor is busy or does not answer.
+
+    :raises VendorError: It did not work out; the task's own retry goes on from here.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return call()
+        except (BusyError, UnavailableError) as error:
+            if attempt == TRIES:
+                raise
+            pause = error.retry_after or 2.0**attempt
+            job.log.warning("%s Trying again in %.0f s.", error, pause)
+            job.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def cancel(job: Job) -> list[str]:
+    """Ask the vendor to cancel every open batch; what had finished stays and is collected later.
+
+    :return: The batches that were asked.
+    """
+    asked = []
+    for shard in job.manifest.open:
+        batch_id = shard.batch_id or ""
+        try:
+            job.hook.cancel(batch_id)
+        except VendorError as error:
+            job.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+        else:
+            job.log.info("Batch %s: cancel asked for", batch_id)
+            asked.append(batch_id)
+    return asked

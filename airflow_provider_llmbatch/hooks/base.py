@@ -1,0 +1,319 @@
+"""What every vendor can do, in words that are no vendor's.
+
+A third vendor subclasses :class:`BatchHook` in one file and is held to ``tests/contract`` by one line in
+``vendors.py``. Reading calls are written once, as generators that yield the call to make and receive the answer's
+bytes: :meth:`BatchHook.run` drives them in a worker, :meth:`BatchHook.arun` in the triggerer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Generator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+
+from airflow_provider_llmbatch._compat import BaseHook
+from airflow_provider_llmbatch.core.batches import Batch
+from airflow_provider_llmbatch.core.limits import Limits
+from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.results import Remedy, Result
+from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, VendorError
+from airflow_provider_llmbatch.hooks.settings import Settings, read_settings
+
+T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """One reading call: a path below the connection's own host, and its query."""
+
+    path: str
+    params: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+Steps: TypeAlias = Generator[Call, bytes, T]
+
+
+class Page(NamedTuple):
+    """One page of the vendor's list, newest first.
+
+    :ivar after: Cursor of the next page, or ``None`` on the last one.
+    """
+
+    batches: list[Batch]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """What we know of one submission, to recognise its batch by.
+
+    :ivar job: The job's ten hex digits.
+    :ivar shard: Stem of round, shard and attempt, such as ``r1-00000``.
+    :ivar sha256: Digest of the request file.
+    :ivar count: Requests in it.
+    :ivar since: Epoch seconds of the intent, by our clock.
+    """
+
+    job: str
+    shard: str
+    sha256: str
+    count: int
+    since: float
+
+    def as_metadata(self) -> dict[str, str]:
+        """Return the part that a vendor with metadata keeps for us."""
+        return {"llmbatch_job": self.job, "llmbatch_shard": self.shard, "llmbatch_sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What a look-up for a lost answer found.
+
+    :ivar certain: The batch that is ours beyond doubt, or ``None``.
+    :ivar candidates: Batches that may be ours and cannot be told apart yet.
+    """
+
+    certain: Batch | None = None
+    candidates: list[Batch] = field(default_factory=list)
+
+
+class BatchHook(BaseHook, ABC):
+    """Wrap one vendor's batch API.
+
+    :param conn_id: Airflow connection with the API key in *password*. Default: the vendor's usual one.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name: ClassVar[str]
+    conn_type: ClassVar[str]
+    hook_name: ClassVar[str]
+
+    vendor: ClassVar[str]
+    """The part before the colon in ``model``; also the vendor's id in ``genai-prices`` and ``gen_ai.provider.name``."""
+    page_size: ClassVar[int]
+    """Batches that one list call returns at most."""
+    clock_slack: ClassVar[float] = 300.0
+    """Seconds by which our clock and the vendor's may differ in a look-up."""
+    list_lag: ClassVar[float] = 30.0
+    """Seconds after which a batch that was created must show in the list. Undocumented; generous (FACTS §1.7)."""
+    create_timeout: ClassVar[float] = 600.0
+    """Seconds after which a create call that has no answer is given up. Both SDKs' default."""
+
+    LIMITS: ClassVar[Limits]
+
+    def __init__(self, conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id or self.default_conn_name
+
+    # -- connection ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, read once.
+
+        :raises InputError: There is no such connection, or it holds no key.
+        """
+        return read_settings(self)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What one batch may hold, with the connection's own lower limits applied."""
+        return self.settings.lower(self.LIMITS)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Answer the *Test* button of Airflow's connection form."""
+        try:
+            self.preflight()
+        except (VendorError, InputError) as error:
+            return False, str(error)
+        return True, f"{self.vendor} accepted the key."
+
+    def preflight(self) -> None:
+        """Make one free call that proves the key, before anything is sent.
+
+        :raises CredentialError: The vendor refuses the key.
+        """
+        self.run(self.list_page(None, limit=1))
+
+    # -- reading, shared by worker and triggerer --------------------------------------------------------------
+
+    def run(self, steps: Steps[T]) -> T:
+        """Carry out *steps* here and now."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    reply = self.get(call)
+                except VendorError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def arun(self, steps: Steps[T], client: Any) -> T:
+        """Carry out *steps* on the event loop, with a client from :meth:`async_client`."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    reply = await self.aget(call, client)
+                except VendorError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def look(self, batch_ids: Collection[str]) -> Steps[dict[str, Batch]]:
+        """Return how the batches *batch_ids* stand. One that the vendor does not show (yet) is left out.
+
+        Several are looked up in the list, 100 (OpenAI) or 1,000 (Anthropic) to a call, down to one page past the last
+        that was found; what the list does not show is asked for by itself.
+        """
+        wanted = set(batch_ids)
+        found: dict[str, Batch] = {}
+        if len(wanted) > 1 and self.settings.list_mode != "none":
+            after: str | None = None
+            while wanted:
+                page = yield from self.list_page(after)
+                hits = {batch.batch_id: batch for batch in page.batches if batch.batch_id in wanted}
+                found |= hits
+                wanted -= hits.keys()
+                after = page.after
+                if after is None or not hits:
+                    break
+        for batch_id in sorted(wanted):
+            try:
+                found[batch_id] = self.read_batch((yield self.batch_call(batch_id)))
+            except NotFoundError:
+                continue
+        return found
+
+    def batches_since(self, since: float) -> Steps[list[Batch]]:
+        """Return every batch that was created at or after *since*, over all pages, newest first."""
+        found: list[Batch] = []
+        after: str | None = None
+        while True:
+            page = yield from self.list_page(after)
+            young = [batch for batch in page.batches if batch.created_at is None or batch.created_at >= since]
+            found += young
+            after = page.after
+            if after is None or len(young) < len(page.batches):
+                return found
+
+    def find(self, marker: Marker) -> Steps[Sighting]:
+        """Look for the batch of a submission whose answer was lost.
+
+        Vendors with metadata answer for certain. Without metadata, every batch of that time and size is a candidate.
+        """
+        since = marker.since - self.clock_slack
+        batches = yield from self.batches_since(since)
+        wanted = marker.as_metadata()
+        for batch in batches:
+            if wanted.items() <= batch.marker.items():
+                return Sighting(certain=batch)
+        if self.has_metadata:
+            return Sighting()
+        return Sighting(candidates=[batch for batch in batches if batch.total == marker.count])
+
+    def list_page(self, after: str | None, limit: int | None = None) -> Steps[Page]:
+        """Return one page of the vendor's list, newest first."""
+        return self.read_page((yield self.list_call(after, limit or self.page_size)))
+
+    # -- what a vendor brings ----------------------------------------------------------------------------------
+
+    has_metadata: ClassVar[bool]
+    """Whether the vendor keeps our marker with the batch."""
+
+    @abstractmethod
+    def get(self, call: Call) -> bytes:
+        """Make a reading call and return the answer's bytes.
+
+        :raises VendorError: The vendor, or the way to it, said no.
+        """
+
+    @abstractmethod
+    async def aget(self, call: Call, client: Any) -> bytes:
+        """Do what :meth:`get` does without blocking the event loop."""
+
+    @abstractmethod
+    def async_client(self) -> Any:
+        """Return a new async context manager that :meth:`aget` takes. It blocks: call it in a thread."""
+
+    @abstractmethod
+    def list_call(self, after: str | None, limit: int) -> Call:
+        """Return the call for one page of the list."""
+
+    @abstractmethod
+    def read_page(self, reply: bytes) -> Page:
+        """Decode one page of the list."""
+
+    @abstractmethod
+    def batch_call(self, batch_id: str) -> Call:
+        """Return the call for one batch."""
+
+    @abstractmethod
+    def read_batch(self, reply: bytes) -> Batch:
+        """Decode one batch."""
+
+    @abstractmethod
+    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> bytes:
+        """Return the request line of *ask*, with its newline: the exact bytes we are billed for.
+
+        :raises InputError: The vendor's endpoint cannot be asked this.
+        """
+
+    @abstractmethod
+    def recode(self, custom_id: str, line: bytes) -> bytes:
+        """Return the request *line* under another custom id, its body untouched."""
+
+    def stage(self, path: Path, name: str) -> dict[str, str]:
+        """Bring the request file to the vendor, where that is a call of its own. It costs nothing and starts nothing.
+
+        :param path: Local request file; it is streamed.
+        :param name: What the vendor shall call it.
+        :return: The vendor's ids by role, for :meth:`create`.
+        """
+        return {}
+
+    @abstractmethod
+    def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
+        """Start one batch. **This is the call that costs money**; it is made once, without the SDK's retries.
+
+        :param path: Local request file; it is streamed.
+        :param staged: What :meth:`stage` returned.
+        :raises RejectedError: A clear no. Nothing runs, nothing is billed.
+        :raises BusyError: Not now. Nothing runs, nothing is billed.
+        :raises UnavailableError: No clear answer. **The batch may exist**: call :meth:`find` before asking again.
+        """
+
+    @abstractmethod
+    def cancel(self, batch_id: str) -> None:
+        """Ask for a batch to be stopped and return at once. What is finished stays, and stays billed."""
+
+    @abstractmethod
+    def download(self, batch: Batch, path: Path) -> None:
+        """Write everything the vendor has for *batch* to *path*: good and bad lines, byte for byte.
+
+        :raises TransferError: It came short of the announced size, however often it was tried.
+        """
+
+    @abstractmethod
+    def parse(self, line: bytes) -> Result:
+        """Read one result line."""
+
+    @abstractmethod
+    def remedy(self, code: str | None, status: int | None = None) -> Remedy:
+        """Return what would help a request that failed with *code* (and HTTP *status*)."""
+
+    def is_queue_full(self, batch: Batch) -> bool:
+        """Return whether a failed batch only found the vendor's queue full: put it back and wait."""
+        return False
+
+    def cleanup(self, batch: Batch) -> None:
+        """Delete what the vendor keeps of *batch*. Call it only once our copy is durable."""

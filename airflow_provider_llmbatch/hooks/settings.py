@@ -1,0 +1,102 @@
+"""What a connection says: key, address, and the few things that look-alike services need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_llmbatch.core.limits import Limits
+from airflow_provider_llmbatch.exceptions import InputError
+
+if TYPE_CHECKING:
+    from airflow_provider_llmbatch.hooks.base import BatchHook
+
+ListMode = Literal["cursor", "offset", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A connection, read.
+
+    :ivar api_key: From *password*. It is not shown in ``repr()``.
+    :ivar base_url: From *host*; ``None`` is the vendor's own.
+    :ivar model: Default model of the connection, without the vendor.
+    :ivar client_kwargs: Further arguments for the SDK's client.
+    :ivar max_requests: A look-alike's own limit, where it is lower than the vendor's.
+    :ivar max_bytes: The same for bytes.
+    :ivar list_mode: How a look-alike lists batches; ``none``: batches are asked for one by one.
+    :ivar keep_remote_files: Leave the vendor's input and result files where they are.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str | None = None
+    model: str | None = None
+    organization: str | None = None
+    project: str | None = None
+    client_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    purpose: str = "batch"
+    completion_window: str = "24h"
+    max_requests: int | None = None
+    max_bytes: int | None = None
+    list_mode: ListMode = "cursor"
+    keep_remote_files: bool = False
+
+    def lower(self, limits: Limits) -> Limits:
+        """Return *limits* with this connection's own ones applied where they are lower."""
+        return replace(
+            limits,
+            max_requests=min(limits.max_requests, self.max_requests or limits.max_requests),
+            max_bytes=min(limits.max_bytes, self.max_bytes or limits.max_bytes),
+        )
+
+
+_TEXTS = ("model", "organization", "project", "purpose", "completion_window", "list_mode")
+_NUMBERS = ("max_requests", "max_bytes")
+
+
+def read_settings(hook: BatchHook) -> Settings:
+    """Read the hook's connection. Any connection type will do.
+
+    :raises InputError: There is no such connection, it holds no key, or its extra does not fit.
+    """
+    try:
+        connection = hook.get_connection(hook.conn_id)
+    except Exception as error:  # each Airflow release has its own class for "not found"
+        raise InputError(
+            f"connection {hook.conn_id!r} cannot be read ({type(error).__name__}). Nothing was sent. Create it with "
+            f"the API key as its password, for example AIRFLOW_CONN_{hook.conn_id.upper()}="
+            f'\'{{"conn_type": "{hook.conn_type}", "password": "…"}}\'.',
+            conn_id=hook.conn_id,
+        ) from None
+    if not connection.password:
+        raise InputError(
+            f"connection {hook.conn_id!r} holds no API key: its password is empty. Nothing was sent.",
+            conn_id=hook.conn_id,
+        )
+    extra = connection.extra_dejson
+    try:
+        facts: dict[str, Any] = {name: str(extra[name]) for name in _TEXTS if extra.get(name)}
+        facts |= {name: int(extra[name]) for name in _NUMBERS if extra.get(name)}
+        return Settings(
+            api_key=connection.password,
+            base_url=_base_url(connection),
+            client_kwargs=dict(extra.get("client_kwargs") or {}),
+            keep_remote_files=str(extra.get("keep_remote_files", "")).lower() in ("true", "1", "yes"),
+            **facts,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"connection {hook.conn_id!r}: its extra does not fit ({type(error).__name__}). Nothing was sent.",
+            conn_id=hook.conn_id,
+        ) from None
+
+
+def _base_url(connection: Any) -> str | None:
+    host: str | None = connection.host
+    if not host:
+        return None
+    if "://" in host:
+        return host.rstrip("/")
+    port = f":{connection.port}" if connection.port else ""
+    return f"https://{host}{port}"

@@ -1,0 +1,257 @@
+"""The main operator: a table in, the same table out with an answer, a verdict and a price in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf
+from airflow_provider_llmbatch._shell import (
+    PATIENCE,
+    airflow_errors,
+    folder_uri,
+    identity_of,
+    publish,
+    wait_here,
+    waiting_for,
+)
+from airflow_provider_llmbatch.core.requests import Question
+from airflow_provider_llmbatch.engine import Done, Job, Wait, advance, start
+from airflow_provider_llmbatch.engine.begin import Identity, OnChange, begin, resume
+from airflow_provider_llmbatch.engine.job import Plan, Terms
+from airflow_provider_llmbatch.engine.submit import cancel
+from airflow_provider_llmbatch.exceptions import InputError
+from airflow_provider_llmbatch.sources import open_source
+from airflow_provider_llmbatch.sources.inline import InlineSource
+from airflow_provider_llmbatch.storage.layout import JobFolder
+from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
+from airflow_provider_llmbatch.vendors import load_hook, split_model
+
+
+class JobShell(BaseOperator):
+    """An operator that takes a job as far as it goes, waits for the vendor, and goes on.
+
+    :param output_uri: Where the rows go; the suffix (``.jsonl``, ``.csv``) decides the format. Default:
+        ``output.jsonl`` in the job's folder. (templated)
+    :param max_rounds: Passes of questions, the first one included; later ones ask only what has no good answer yet.
+    :param max_failed_ratio: Share of records, 0 to 1, that may be without a good answer. No good answer at all is
+        always a failure.
+    :param max_active_batches: Batches of this job at the vendor at once. Default: no limit.
+    :param deadline: Time from the first submission until the task gives up waiting. Default 26 hours.
+    :param poll_interval: Seconds between two looks at the open batches, at most; young batches are looked at sooner.
+    :param deferrable: Wait in the triggerer, without a worker slot. Default: ``[operators] default_deferrable``.
+    :param cancel_on_kill: When the task is killed, ask the vendor to cancel what is running.
+    """
+
+    def __init__(
+        self,
+        *,
+        output_uri: str | None = None,
+        max_rounds: int = 3,
+        max_failed_ratio: float = 1.0,
+        max_active_batches: int | None = None,
+        deadline: timedelta | float = PATIENCE,
+        poll_interval: float = 60,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_uri = output_uri
+        self.max_rounds = max_rounds
+        self.max_failed_ratio = max_failed_ratio
+        self.max_active_batches = max_active_batches
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self._job: Job | None = None
+
+    def _terms(self) -> Terms:
+        if self.max_rounds < 1 or not 0 <= self.max_failed_ratio <= 1 or self.poll_interval <= 0:
+            raise InputError(
+                "max_rounds must be at least 1, max_failed_ratio between 0 and 1, and poll_interval above 0. "
+                "Nothing was sent."
+            )
+        patience = self.deadline.total_seconds() if isinstance(self.deadline, timedelta) else float(self.deadline)
+        return Terms(
+            output_uri=self.output_uri,
+            max_rounds=self.max_rounds,
+            max_failed_ratio=self.max_failed_ratio,
+            max_active_batches=self.max_active_batches,
+            patience=patience,
+        )
+
+    def _finish(self, job: Job, identity: Identity) -> dict[str, Any]:
+        """Go on until the output is written; defer or wait in between."""
+        self._job = job
+        while True:
+            outcome = advance(job)
+            if isinstance(outcome, Done):
+                publish(job, identity, "completed", outcome.summary)
+                self.log.info("Job %s: %s", job.folder.uri, in_short(outcome.summary))
+                return outcome.summary
+            publish(job, identity, "in_progress")
+            self._wait(job, outcome, identity)
+
+    def _wait(self, job: Job, wait: Wait, identity: Identity) -> None:
+        waiting = waiting_for(job, wait, poll_interval=self.poll_interval, identity=identity)
+        if self.deferrable:
+            self.defer(
+                trigger=LLMBatchJobTrigger(cancel_on_kill=self.cancel_on_kill, **asdict(waiting)),
+                method_name=self.resume.__name__,
+            )
+        wait_here(waiting, self.log)
+
+    def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Go on after a deferral, from the job's folder alone: an edited DAG file does not change what was asked."""
+        with airflow_errors():
+            if not event or not event.get("job_uri"):
+                raise InputError(
+                    f"the trigger's event {event!r} names no job. Nothing is lost or sent; clear the task to go on."
+                )
+            job = resume(str(event["job_uri"]), self._terms(), log=self.log)
+            return self._finish(job, identity_of(context))
+
+    def on_kill(self) -> None:
+        """Ask the vendor to cancel, and return at once: what had finished is collected by the next attempt."""
+        if self.cancel_on_kill and self._job is not None:
+            cancel(self._job)
+
+
+class LLMBatchJobOperator(JobShell):
+    """Send every record of a source to a vendor's batch API, and write the same records back with their answers.
+
+    One task, as many batches as it takes. Safe to retry and to clear: every attempt reads what the last one wrote
+    down, waits for the batches that are already paid for, and asks only what was never accepted.
+
+    :param source: URI of a ``.jsonl``, ``.jsonl.gz`` or ``.csv`` file, or a list of strings or mappings. (templated
+        if it is a URI; records are data and are never rendered)
+    :param model: ``"<vendor>:<model>"``, for example ``"anthropic:claude-haiku-5-5"``. (templated)
+    :param prompt: Jinja template of the user turn, rendered once per record with ``record`` and Airflow's context, in
+        a sandbox. Default: the record's column ``prompt``.
+    :param system: The same for the system text.
+    :param messages: Messages before the prompt, each ``{"role", "content"}``.
+    :param body: The vendor's own request body, into which everything else is merged.
+    :param endpoint: The vendor's path, such as ``/v1/responses``. Default: the vendor's usual one.
+    :param request_params: Merged into every request body.
+    :param max_tokens: Upper bound of each answer, in tokens.
+    :param key: Column that names a record for ever. Default: its position.
+    :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
+    :param base_uri: Job folders live under it. Default: ``[llmbatch] base_uri``, else ``$AIRFLOW_HOME/llmbatch``,
+        which serves one machine only. (templated)
+    :param wait_for_completion: ``False``: return after the first submissions; a sensor and
+        :class:`~airflow_provider_llmbatch.operators.reconcile.LLMBatchReconcileOperator` do the rest.
+    :param on_change: What to do if the question or source changed since an earlier attempt: ``"restart"`` (default;
+        the old job is moved aside and its live batches are cancelled), ``"fail"`` or ``"keep"``.
+
+    The other parameters are those of :class:`JobShell`. It returns the job's summary.
+    """
+
+    template_fields: Sequence[str] = ("model", "source", "output_uri", "base_uri", "conn_id")
+    ui_color = "#e6f0ff"
+
+    def __init__(
+        self,
+        *,
+        source: str | Sequence[str | Mapping[str, Any]] | XComArg,
+        model: str | None = None,
+        prompt: str | None = None,
+        system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        body: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+        request_params: Mapping[str, Any] | None = None,
+        max_tokens: int | None = 1024,
+        key: str | None = None,
+        conn_id: str | None = None,
+        base_uri: str | None = None,
+        wait_for_completion: bool = True,
+        on_change: OnChange = "restart",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = _sealed(source)
+        self.model = model
+        self.prompt = prompt
+        self.system = system
+        self.messages = messages
+        self.body = body
+        self.endpoint = endpoint
+        self.request_params = request_params
+        self.max_tokens = max_tokens
+        self.key = key
+        self.conn_id = conn_id
+        self.base_uri = base_uri
+        self.wait_for_completion = wait_for_completion
+        self.on_change = on_change
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the templated fields; records that an upstream task handed over stay out of the rendered view."""
+        super().render_template_fields(context, jinja_env)
+        self.source = _sealed(self.source)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask, wait and write; return the summary."""
+        with airflow_errors():
+            identity = identity_of(context)
+            job = self._job = self._begin(context, identity)
+            if self.wait_for_completion:
+                return self._finish(job, identity)
+            start(job)
+            publish(job, identity, "in_progress")
+            return submitted(job)
+
+    def _begin(self, context: Context, identity: Identity) -> Job:
+        vendor, model = split_model(self.model or "")
+        hook = load_hook(vendor, self.conn_id)
+        question = Question(
+            model=model or hook.settings.model or "",
+            prompt=self.prompt,
+            system=self.system,
+            messages=self.messages,
+            body=self.body,
+            endpoint=self.endpoint,
+            params=self.request_params or {},
+            max_tokens=self.max_tokens,
+        )
+        plan = Plan(question=question, source=open_source(self.source), key=self.key, context=_names(context))
+        folder = JobFolder(folder_uri(self.base_uri, identity))
+        return begin(folder, identity, hook, plan, self._terms(), on_change=self.on_change, log=self.log)
+
+
+def _sealed(source: Any) -> Any:
+    """Keep records out of template rendering, the rendered view and the serialized DAG."""
+    return InlineSource(source) if isinstance(source, Sequence) and not isinstance(source, str) else source
+
+
+def _names(context: Context) -> dict[str, Any]:
+    """Return the names that a prompt may use. Connections are not among them: a key does not belong in a prompt."""
+    return {name: context[name] for name in context if name not in ("conn", "outlet_events", "inlet_events")}  # type: ignore[literal-required]
+
+
+def submitted(job: Job) -> dict[str, Any]:
+    """Return what a task that does not wait hands on: enough to find the job again, a few hundred bytes."""
+    first = job.manifest.rounds[0]
+    return {
+        "job_uri": job.folder.uri,
+        "output_uri": job.terms.output_uri,
+        "vendor": job.hook.vendor,
+        "model": job.spec.model,
+        "status": "submitted",
+        "counts": {"total": sum(shard.shard.count for shard in first.shards)},
+        "rounds": len(job.manifest.rounds),
+        "batch_ids": job.manifest.batch_ids,
+    }
+
+
+def in_short(summary: Mapping[str, Any]) -> str:
+    """Write a summary for the log, in one line."""
+    counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
+    cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
+    return (
+        f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
+        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}; {summary['output_uri']}"
+    )

@@ -1,0 +1,1 @@
+"""Waiting for batches, as a task of its own."""

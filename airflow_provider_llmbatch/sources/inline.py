@@ -1,0 +1,43 @@
+"""Records given in the DAG itself, or handed over by an upstream task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from airflow_provider_llmbatch.exceptions import SourceError
+
+
+class InlineSource:
+    """A list of strings (each becomes the record ``{"prompt": text}``) or of mappings.
+
+    Its ``str()`` shows only how many there are: Airflow writes that, not the text, to its rendered-template view.
+    """
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+
+    def __repr__(self) -> str:
+        return f"<{len(self._items):,} inline records>"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the number of records and a digest of them."""
+        digest = sha256(msgspec.json.encode(list(self._items), order="sorted")).hexdigest()
+        return {"kind": "inline", "records": len(self._items), "sha256": digest}
+
+    def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the items in order."""
+        for index, item in enumerate(self._items):
+            where = f"source[{index}]"
+            if isinstance(item, str):
+                yield where, {"prompt": item}
+            elif isinstance(item, Mapping):
+                yield where, item
+            else:
+                raise SourceError(
+                    f"{where} is a {type(item).__name__}; a record is a string or a mapping. Nothing was sent.",
+                    index=index,
+                )

@@ -1,0 +1,240 @@
+"""A folder on any storage, with the few operations a job needs.
+
+A document appears whole or not at all. On file systems it is written under another name and linked into place; on
+object stores it is one PUT. *Not there* and *unreadable* are different answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from airflow_provider_llmbatch._compat import ObjectStoragePath
+from airflow_provider_llmbatch.exceptions import ManifestError
+
+
+def open_folder(uri: str) -> Folder:
+    """Return the folder at *uri*: any scheme that Airflow's ``ObjectStoragePath`` takes; a bare path is a file path."""
+    path = ObjectStoragePath(uri)
+    return LocalFolder(path, uri) if path.protocol in ("file", "local", "") else Folder(path, uri)
+
+
+class Folder:
+    """A folder on an object store.
+
+    :param path: Where it lies.
+    :param uri: The same, as it was asked for.
+    """
+
+    def __init__(self, path: ObjectStoragePath, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self._root = path
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"
+
+    def uri_of(self, name: str) -> str:
+        """Return the address of *name*."""
+        return f"{self.uri}/{name}"
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a document that is never changed again. Return ``False`` if there already is one.
+
+        Where the store has conditional writes, two writers cannot both succeed.
+        """
+        fs, key = self._at(name)
+        try:
+            fs.pipe_file(key, data, mode="create")
+        except FileExistsError:
+            return False
+        except (
+            TypeError,
+            ValueError,
+        ):  # no conditional write on this store: see docs/explanation/idempotency.md
+            if fs.exists(key):
+                return False
+            fs.pipe_file(key, data)
+        fs.invalidate_cache()
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a document that may be written again."""
+        fs, key = self._at(name)
+        fs.pipe_file(key, data)
+        fs.invalidate_cache()
+
+    def read(self, name: str) -> bytes | None:
+        """Return a document, or ``None`` if it is not there.
+
+        :raises ManifestError: It cannot be told, or it cannot be read.
+        """
+        fs, key = self._at(name)
+        try:
+            data: bytes = fs.cat_file(key)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+        return data
+
+    def names(self, sub: str) -> list[str]:
+        """Return the names in the sub-folder *sub*, sorted; none if it is not there.
+
+        :raises ManifestError: It cannot be listed.
+        """
+        fs, key = self._at(sub)
+        fs.invalidate_cache()
+        try:
+            return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(key, detail=False))
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise self._unreadable(sub, error) from error
+
+    def exists(self, name: str) -> bool:
+        """Return whether *name* is there."""
+        fs, key = self._at(name)
+        return bool(fs.exists(key))
+
+    def remove(self, name: str) -> None:
+        """Delete *name* if it is there."""
+        fs, key = self._at(name)
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm_file(key)
+
+    @contextlib.contextmanager
+    def landing(self, name: str) -> Iterator[Path]:
+        """Give a local path to write to. The file appears as *name* when the block ends well, and never otherwise."""
+        path = self._scratch_path(name + uuid4().hex)
+        try:
+            yield path
+            fs, key = self._at(name)
+            fs.put_file(str(path), key)
+            fs.invalidate_cache()
+        finally:
+            path.unlink(missing_ok=True)
+
+    def local(self, name: str) -> Path:
+        """Return a local path that holds the file *name*; it is fetched once and lives as long as this object."""
+        path = self._scratch_path(name)
+        if not path.exists():
+            fs, key = self._at(name)
+            part = path.with_name(path.name + ".part")
+            fs.get_file(key, str(part))
+            part.rename(path)
+        return path
+
+    def move(self, new_uri: str) -> None:
+        """Move the whole folder to *new_uri*, on the same storage."""
+        target = ObjectStoragePath(new_uri)
+        self._root.fs.mv(self._root.path, target.path, recursive=True)
+        self._root.fs.invalidate_cache()
+
+    def _at(self, name: str) -> tuple[Any, str]:
+        return self._root.fs, f"{self._root.path.rstrip('/')}/{name}"
+
+    def _scratch_path(self, name: str) -> Path:
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="llmbatch-")
+        return Path(self._scratch.name) / name.replace("/", "_")
+
+    def _unreadable(self, name: str, error: Exception) -> ManifestError:
+        return ManifestError(
+            f"{self.uri_of(name)!r} cannot be read ({type(error).__name__}: {error}). Nothing was submitted: what "
+            "cannot be read may record a paid batch. Make the storage readable again and retry.",
+            uri=self.uri_of(name),
+        )
+
+
+class LocalFolder(Folder):
+    """A folder on a file system: documents are synced to disk, and two writers of one name cannot both succeed."""
+
+    def __init__(self, path: ObjectStoragePath, uri: str) -> None:
+        super().__init__(path, uri)
+        self.path = Path(path.path)
+
+    def create(self, name: str, data: bytes) -> bool:
+        with self._synced(name, data) as part:
+            try:
+                os.link(part, self.path / name)
+            except FileExistsError:
+                return False
+            _sync_directory((self.path / name).parent)
+            return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        with self._synced(name, data) as part:
+            part.replace(self.path / name)
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def names(self, sub: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in (self.path / sub).iterdir() if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unreadable(sub, error) from error
+
+    def exists(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def landing(self, name: str) -> Iterator[Path]:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        try:
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def local(self, name: str) -> Path:
+        return self.path / name
+
+    def move(self, new_uri: str) -> None:
+        target = Path(ObjectStoragePath(new_uri).path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(target)
+
+    @contextlib.contextmanager
+    def _synced(self, name: str, data: bytes) -> Iterator[Path]:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename durable: without this a power cut may forget a paid batch."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,140 @@
+"""What lies where in a job's folder; ``try_number`` is in no path, so that every attempt finds the last one's work.
+
+job.json                       what was asked (written once)
+records/00000.jsonl            the records of shard 0 of round 1, so that the source is never read twice
+requests/r1-00000.jsonl        the exact requests
+events/…                       what has happened (core/manifest.py)
+results/r1-00000.jsonl         what came back, byte for byte
+failed/rows.jsonl              the rows that are not `succeeded`
+summary.json                   what the task returned
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from airflow_provider_llmbatch.core.manifest import (
+    SCHEMA,
+    Event,
+    ShardState,
+    is_event,
+    name_of,
+    read_event,
+)
+from airflow_provider_llmbatch.exceptions import ManifestError
+from airflow_provider_llmbatch.storage.folder import Folder, open_folder
+
+SPEC = "job.json"
+SUMMARY = "summary.json"
+FAILED = "failed/rows.jsonl"
+SUPERSEDED = "superseded"
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked: everything that a later process needs to go on without the DAG. It holds no prompt text.
+
+    :ivar job_id: The ten hex digits that mark everything of this job at the vendor.
+    :ivar fingerprint: Digest of the question and the source's identity.
+    :ivar model: The model's name without the vendor; ``""`` where the records bring theirs.
+    :ivar generation: How many questions this task instance asked before.
+    :ivar created_at: Epoch seconds.
+    """
+
+    schema: int = SCHEMA
+    job_id: str
+    fingerprint: str
+    vendor: str
+    model: str
+    conn_id: str
+    endpoint: str | None
+    source: dict[str, Any]
+    key: str | None
+    output_uri: str | None
+    max_rounds: int
+    max_failed_ratio: float
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    generation: int
+    created_at: float
+
+
+def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """Return where the job of one task instance lies."""
+    parts = [base_uri.rstrip("/"), *(quote(part, safe=":+~") for part in (dag_id, run_id, task_id))]
+    return "/".join([*parts, str(map_index)] if map_index >= 0 else parts)
+
+
+class JobFolder:
+    """A job's folder, by the nouns of the layout."""
+
+    def __init__(self, uri: str) -> None:
+        self.files: Folder = open_folder(uri)
+        self.uri = self.files.uri
+
+    def spec(self) -> Spec | None:
+        """Return what was asked, or ``None`` if nothing was.
+
+        :raises ManifestError: ``job.json`` is there and cannot be read.
+        """
+        document = self.files.read(SPEC)
+        if document is None:
+            return None
+        try:
+            return msgspec.json.decode(document, type=Spec)
+        except msgspec.MsgspecError as error:
+            raise ManifestError(
+                f"{self.files.uri_of(SPEC)!r} is there but cannot be read ({error}). Nothing was submitted. "
+                "Restore the file, or reset the job to ask anew.",
+                uri=self.uri,
+            ) from None
+
+    def begin(self, spec: Spec) -> Spec:
+        """Write *spec* once and return the one that holds: another attempt may have been faster."""
+        self.files.create(SPEC, msgspec.json.encode(spec))
+        return self.spec() or spec
+
+    def events(self) -> list[Event]:
+        """Return everything that was written down.
+
+        :raises ManifestError: An event is there and cannot be read.
+        """
+        names = [name for name in self.files.names("events") if is_event(name)]
+        return [read_event(name, self._event(name)) for name in names]
+
+    def _event(self, name: str) -> bytes:
+        document = self.files.read(f"events/{name}")
+        if document is None:
+            raise ManifestError(f"event {name!r} of {self.uri!r} vanished while it was read. Nothing was submitted.")
+        return document
+
+    def record(self, event: Event) -> bool:
+        """Write *event*. Return ``False`` if it had been written before, by whomever; the first one holds."""
+        return self.files.create(f"events/{name_of(event)}", msgspec.json.encode(event))
+
+    def supersede(self, generation: int) -> str:
+        """Move everything aside, so that a new question starts afresh; return where it lies now."""
+        parent, _, name = self.uri.rpartition("/")
+        target = f"{parent}/{SUPERSEDED}/{name}/{generation:04}"
+        self.files.move(target)
+        self.files = open_folder(self.uri)
+        return target
+
+    @staticmethod
+    def records_name(shard: int) -> str:
+        """Return the file of the records of shard *shard* of round 1."""
+        return f"records/{shard:05}.jsonl"
+
+    @staticmethod
+    def requests_name(shard: ShardState) -> str:
+        """Return the file of *shard*'s requests."""
+        return f"requests/{shard.name}.jsonl"
+
+    @staticmethod
+    def results_name(shard: ShardState) -> str:
+        """Return the file of *shard*'s results."""
+        return f"results/{shard.name}.jsonl"

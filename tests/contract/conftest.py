@@ -1,0 +1,108 @@
+"""One bench per vendor: where it is served, and how to make its batches end at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_llmbatch.core.requests import Question
+from airflow_provider_llmbatch.emulator import Emulator
+from airflow_provider_llmbatch.engine import Done, advance
+from airflow_provider_llmbatch.engine.begin import Identity, begin
+from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.sources import open_source
+from airflow_provider_llmbatch.storage.layout import JobFolder
+from airflow_provider_llmbatch.vendors import VENDORS, load_hook
+
+KEY = "sk-contract-0123456789abcdef"
+MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5", "toy": "toy-1"}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One vendor, served on this machine.
+
+    :ivar host: What the connection's *host* must be.
+    :ivar finish: Makes every open batch end.
+    """
+
+    vendor: str
+    model: str
+    host: str
+    finish: Callable[[], None]
+    monkeypatch: pytest.MonkeyPatch
+
+    def connect(self, conn_id: str | None = None, *, key: str = KEY, **extra: Any) -> str:
+        """Set up a connection and return its id."""
+        conn_id = conn_id or f"{self.vendor}_default"
+        document = {"conn_type": "generic", "password": key, "host": self.host, "extra": extra}
+        self.monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(document))
+        return conn_id
+
+    def hook(self, **extra: Any) -> BatchHook:
+        """Return the vendor's hook on a connection with *extra*."""
+        return load_hook(self.vendor, self.connect(**extra))
+
+    def job(
+        self,
+        folder: Path,
+        source: Any,
+        *,
+        output: str = "out.jsonl",
+        terms: dict[str, Any] | None = None,
+        **question: Any,
+    ) -> Job:
+        """Begin (or go on with) a job of this vendor in *folder*."""
+        conn_id = f"{self.vendor}_default"
+        plan = Plan(question=Question(model=self.model, **question), source=open_source(source))
+        return begin(
+            JobFolder(f"file://{folder}/job"),
+            Identity(dag_id="dag", run_id="run", task_id="ask"),
+            load_hook(self.vendor, conn_id),
+            plan,
+            Terms(output_uri=f"{folder}/{output}", **(terms or {})),
+        )
+
+    def complete(self, make: Callable[[], Job], steps: int = 12) -> dict[str, Any]:
+        """Call the engine's step, each time as another process would, until the output is written."""
+        for _ in range(steps):
+            outcome = advance(make())
+            if isinstance(outcome, Done):
+                return outcome.summary
+            self.finish()
+        raise AssertionError(f"not done after {steps} steps")
+
+
+@pytest.fixture(scope="session")
+def _emulator() -> Iterator[Emulator]:
+    with Emulator(port=0, seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(_emulator: Emulator) -> Emulator:
+    """A clean emulator: no batches, no faults, an empty bill."""
+    _emulator.reset()
+    return _emulator
+
+
+@pytest.fixture(params=[*sorted(VENDORS), "toy"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Every vendor in turn; the toy is registered by the one line that any third vendor needs."""
+    monkeypatch.setitem(VENDORS, "toy", "tests.contract.toy:ToyBatchHook")
+    if request.param == "toy":
+        (tmp_path / "toy").mkdir()
+        found = Bench("toy", MODELS["toy"], f"file://{tmp_path}/toy", lambda: time.sleep(0.35), monkeypatch)
+    else:
+        emulator: Emulator = request.getfixturevalue("emulator")
+        host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
+        found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(3600), monkeypatch)
+    found.connect()
+    return found
