@@ -1,6 +1,13 @@
 """How the documentation is built: ``make docs``."""
 
+import os
+from pathlib import Path
+
 from airflow_provider_llmbatch import __version__
+
+# autodoc imports the operators, and importing Airflow writes a config file: not into the reader's home.
+os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parent / "_build" / "airflow"))
+os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
 
 project = "airflow-provider-llmbatch"
 copyright = "2026, the airflow-provider-llmbatch authors"
@@ -13,6 +20,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"  # the signature is in the table or the text; types are in the code
 autodoc_member_order = "bysource"
 # Airflow's and Python's own pages are not linked: the build must not need a network.
+nitpick_ignore = [("py:attr", "context")]
 nitpick_ignore_regex = [("py:.*", r"(airflow|collections|decimal|msgspec|pathlib|typing)\..*")]
 
 html_theme = "furo"

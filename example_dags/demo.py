@@ -11,12 +11,10 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -71,30 +69,31 @@ def silence() -> TextIO:
 @contextlib.contextmanager
 def emulator() -> Iterator[str]:
     """Serve both vendors from a child process, and stop it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     child = subprocess.Popen(
-        [sys.executable, "-m", "example_dags.demo", "emulator", "--port", str(port)],
+        [sys.executable, "-m", "example_dags.demo", "emulator"],
         cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,  # Ctrl-C is for us; we stop the child when we are done with it
     )
     try:
-        wait_until_up(f"http://127.0.0.1:{port}", child)
-        yield f"http://127.0.0.1:{port}"
+        if url := child.stdout.readline().strip():  # type: ignore[union-attr]  # it is a pipe
+            yield url
+        else:
+            raise RuntimeError(f"the emulator did not start; see {LOG}")
     finally:
         child.terminate()
         child.wait()
 
 
-def wait_until_up(url: str, child: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
-            return
-        if child.poll() is not None:
-            raise RuntimeError(f"the emulator ended with code {child.returncode}; see {LOG}")
-        time.sleep(0.1)
-    raise RuntimeError(f"the emulator did not answer at {url} within 30 s; see {LOG}")
+def serve() -> None:
+    """Be the emulator, for as long as the demo lives. A row in a hundred fails the first time it is asked."""
+    from airflow_provider_llmbatch.emulator import Emulator
+
+    follow_parent()
+    with Emulator(faults=["*.batches.create row=server_error rate=0.01 once"]) as running:
+        print(running.url, flush=True)
+        threading.Event().wait()
 
 
 def settings(url: str) -> dict[str, str]:
@@ -154,15 +153,6 @@ def first_line(text: str) -> str:
 
 def relative(path: Path) -> str:
     return str(path.relative_to(HERE.parent))
-
-
-def serve() -> None:
-    """Be the emulator, for as long as the demo lives."""
-    import runpy
-
-    follow_parent()
-    sys.argv = sys.argv[1:]
-    runpy.run_module("airflow_provider_llmbatch.emulator", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -8,53 +8,80 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing as NOWHERE
 
 from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.exceptions import TemplateError
 
 
 class MissingFieldError(Exception):
-    """A template asked for a name that is not there."""
+    """A template asked for a name that is not there.
 
-    def __init__(self, name: object) -> None:
+    :ivar owner: What was asked for it; jinja's ``missing`` for a name that stands alone.
+    """
+
+    def __init__(self, name: object, owner: object) -> None:
         super().__init__(name)
         self.name = name
+        self.owner = owner
+
+
+class MethodPrintedError(Exception):
+    """A template printed a method where a value was meant."""
 
 
 class _Missing(jinja2.StrictUndefined):
-    """Strict, and says which name was missing; ``is defined`` and ``default()`` work as usual."""
+    """Strict, and says which name was missing in what; ``is defined`` and ``default()`` work as usual."""
 
-    def _raise(self, *_: Any, **__: Any) -> Any:
-        raise MissingFieldError(self._undefined_name)
+    __slots__ = ()
 
-    __str__ = __iter__ = __len__ = __bool__ = __eq__ = __ne__ = __hash__ = __contains__ = _raise
-    _fail_with_undefined_error = _raise
-    __call__ = __getitem__ = _raise
+    def __init__(self, hint: str | None = None, obj: Any = NOWHERE, name: Any = None, exc: Any = None) -> None:
+        super().__init__(hint, obj, name, lambda _: MissingFieldError(name, obj))  # type: ignore[arg-type]
 
 
 class RecordView:
     """A record as a template sees it: ``record.text`` and ``record["text"]`` are the same thing.
 
-    It has no attributes of its own, so that a column named ``items`` or ``keys`` is reachable.
+    It has no attribute that a column may be named like, so that ``items``, ``keys`` and ``_row`` are reachable.
     """
 
-    __slots__ = ("_row",)
+    __slots__ = ("__row",)
 
     def __init__(self, row: Mapping[str, Any]) -> None:
-        self._row = row
+        self.__row = row
 
     def __getitem__(self, name: str) -> Any:
-        return self._row[name]
+        return self.__row[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._row
+        return name in self.__row
 
     def __str__(self) -> str:
-        return json.dumps(self._row, ensure_ascii=False, default=str)
+        return _to_json(self.__row)
+
+    def __json__(self) -> Mapping[str, Any]:
+        return self.__row
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """Write JSON for a model to read. Jinja's own filter writes it for HTML: ``<`` would cost six characters."""
+    return json.dumps(value, ensure_ascii=False, default=_plain, indent=indent)
+
+
+def _plain(value: Any) -> Any:
+    return value.__json__() if isinstance(value, RecordView) else str(value)
+
+
+def _printable(value: Any) -> Any:
+    """Refuse a method: ``{{ record.order.items }}`` means a field, and finds what every Python mapping has."""
+    if isinstance(value, (BuiltinFunctionType, FunctionType, MethodType)):
+        raise MethodPrintedError(value.__name__)
+    return value
 
 
 class Prompt:
@@ -68,8 +95,9 @@ class Prompt:
 
     def __init__(self, template: str, context: Mapping[str, Any] | None = None, *, what: str = "prompt") -> None:
         self._what = what
-        environment = ImmutableSandboxedEnvironment(undefined=_Missing, keep_trailing_newline=True)
-        environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+        self._source = template
+        environment = ImmutableSandboxedEnvironment(undefined=_Missing, finalize=_printable, keep_trailing_newline=True)
+        environment.filters["tojson"] = _to_json
         try:
             self._template = environment.from_string(template, globals=dict(context or {}))
         except jinja2.TemplateSyntaxError as error:
@@ -85,12 +113,18 @@ class Prompt:
         try:
             return self._template.render(record=RecordView(record.fields))
         except MissingFieldError as missing:
+            name = self._spelt(missing.name)
             raise TemplateError(
-                f"{self._what}: record {record.index} (key {record.key!r}) has no field {missing.name!r}; it has "
-                f"{', '.join(map(repr, record.fields)) or 'none'}. Nothing was sent. "
-                f"Correct the template, or write {{{{ record.{missing.name} | default('') }}}}.",
+                f"{self._what}: record {record.index} (key {record.key!r}) {_complaint(name, missing.owner, record)} "
+                "Nothing was sent.",
                 index=record.index,
-                field=missing.name,
+                field=name,
+            ) from None
+        except MethodPrintedError as method:
+            raise TemplateError(
+                f"{self._what}: record {record.index} (key {record.key!r}): {method} is a method here, not a field. "
+                f"Nothing was sent. Write [{str(method)!r}] instead of .{method} to reach the field.",
+                index=record.index,
             ) from None
         except Exception as error:
             # The template's own error may quote the record's text, which must not reach a log.
@@ -99,3 +133,26 @@ class Prompt:
                 f"{type(error).__name__}. Nothing was sent.",
                 index=record.index,
             ) from None
+
+    def _spelt(self, name: object) -> str | None:
+        """Return *name* if the template itself spells it; a name that it computed may be the record's text."""
+        return name if isinstance(name, str) and name in self._source else None
+
+
+def _complaint(name: str | None, owner: object, record: Record) -> str:
+    """Say what is missing, without a word of the record's text."""
+    if owner is NOWHERE:
+        return f"is asked for {name!r}, which is no name here. A field of the record is reached as record.{name}."
+    if name is None:
+        return f"has no field by a name that the template computes; it has {_names(record)}. Correct the template."
+    if not isinstance(owner, RecordView):
+        return f"has no field {name!r} in a {type(owner).__name__}. Correct the template, or use default()."
+    access = f".{name}" if name.isidentifier() else f"[{name!r}]"
+    return (
+        f"has no field {name!r}; it has {_names(record)}. Correct the template, or write "
+        f"{{{{ record{access} | default('') }}}}."
+    )
+
+
+def _names(record: Record) -> str:
+    return ", ".join(map(repr, record.fields)) or "none"

@@ -1,12 +1,12 @@
 """A batch: what is known about it, and the folder that remembers it.
 
-    batches/<id>/created.json      written once, before the answer to the create call
-                 requests          the exact bytes of the requests
-                 checked.json      what validation found
-                 answered.json     the answers are complete
-                 cancelled.json    when the cancel was asked for
-                 ended.json        the end, with its counts and tokens
-                 deleted.json      Anthropic: the user deleted it; the bill keeps it
+batches/<id>/created.json      written once, before the answer to the create call
+             requests          the exact bytes of the requests
+             checked.json      what validation found
+             answered.json     the answers are complete
+             cancelled.json    when the cancel was asked for
+             ended.json        the end, with its counts and tokens
+             deleted.json      Anthropic: the user deleted it; the bill keeps it
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import msgspec
 from airflow_provider_llmbatch.emulator import disk
 from airflow_provider_llmbatch.emulator.batch import Batch
 from airflow_provider_llmbatch.emulator.clock import Clock
-from airflow_provider_llmbatch.emulator.usage import FIELDS, Usage
+from airflow_provider_llmbatch.emulator.usage import FIELDS, NOTHING, Usage
 from airflow_provider_llmbatch.emulator.wire import VENDORS, Vendor
 
 
@@ -52,7 +52,7 @@ class Books:
         self._calls = folder / "calls.jsonl"
         self._paid = folder / "paid.jsonl"
         self.calls = sorted(disk.lines(self._calls, Entry), key=lambda entry: entry.number)
-        self.paid = {vendor: [0, Usage()] for vendor in VENDORS}
+        self.paid: dict[Vendor, tuple[int, Usage]] = dict.fromkeys(VENDORS, (0, NOTHING))
         for paid in disk.lines(self._paid, Paid):
             self._add(paid)
         self._next = self.calls[-1].number + 1 if self.calls else 1
@@ -76,7 +76,7 @@ class Books:
 
     def _add(self, paid: Paid) -> None:
         count, usage = self.paid[paid.vendor]
-        self.paid[paid.vendor] = [count + 1, usage + paid.usage]
+        self.paid[paid.vendor] = (count + 1, usage + paid.usage)
 
     def describe_calls(self, operation: str | None = None, since: int = 0) -> dict[str, Any]:
         """Return the calls after number *since*, and how many there were of each operation in all."""
@@ -90,23 +90,29 @@ class Books:
         """Return every batch that was accepted and what it cost, with totals by vendor and over all."""
         now = clock.now()
         items = [_bill_batch(batch, now) for batch in batches]
-        by_vendor = {vendor: self._sum(items, vendor) for vendor in VENDORS}
-        total = {name: sum(sums[name] for sums in by_vendor.values()) for name in by_vendor["openai"]}
-        return {"batches": items, "by_vendor": by_vendor, "total": total}
-
-    def _sum(self, items: list[dict[str, Any]], vendor: Vendor) -> dict[str, int]:
-        mine = [item for item in items if item["vendor"] == vendor]
-        calls, usage = self.paid[vendor]
-        batched = {name: sum(item["tokens"][name] for item in mine) for name in FIELDS}
-        direct = msgspec.to_builtins(usage)
-        return {
-            "batches": len(mine),
-            "requests": sum(item["requests"] for item in mine),
-            "requests_billed": sum(item["requests_billed"] for item in mine),
-            "sync_calls_billed": calls,
-            **{f"batch_{name}_tokens": batched[name] for name in FIELDS},
-            **{f"sync_{name}_tokens": direct[name] for name in FIELDS},
+        by_vendor = {
+            vendor: self._sum(vendor, [item for item in items if item["vendor"] == vendor]) for vendor in VENDORS
         }
+        return {"batches": items, "by_vendor": by_vendor, "total": _total(list(by_vendor.values()))}
+
+    def _sum(self, vendor: Vendor, items: list[dict[str, Any]]) -> dict[str, Any]:
+        calls, usage = self.paid[vendor]
+        return {
+            "batches": len(items),
+            "requests": sum(item["requests"] for item in items),
+            "requests_billed": sum(item["requests_billed"] for item in items),
+            "tokens": {name: sum(item["tokens"][name] for item in items) for name in FIELDS},
+            "sync_calls_billed": calls,
+            "sync_tokens": msgspec.to_builtins(usage),
+        }
+
+
+def _total(sums: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up documents of the same shape, number by number."""
+    return {
+        name: _total([one[name] for one in sums]) if isinstance(value, dict) else sum(one[name] for one in sums)
+        for name, value in sums[0].items()
+    }
 
 
 def _bill_batch(batch: Batch, now: float) -> dict[str, Any]:
@@ -120,6 +126,6 @@ def _bill_batch(batch: Batch, now: float) -> dict[str, Any]:
         "sha256": batch.created.sha256,
         "status": batch.status(now),
         "requests_billed": ended.succeeded if ended else 0,
-        "tokens": msgspec.to_builtins(ended.usage if ended else Usage()),
+        "tokens": msgspec.to_builtins(ended.usage if ended else NOTHING),
         "deleted": batch.deleted,
     }

@@ -67,8 +67,8 @@ class Files:
         self.by_id = {file.id: file for file in sorted(filter(None, known), key=lambda file: file.number)}
 
     def count(self, vendor: str) -> int:
-        """Return how many files *vendor* has ever had."""
-        return sum(file.vendor == vendor for file in self.by_id.values())
+        """Return how many files have ever been uploaded to *vendor*."""
+        return sum(file.vendor == vendor and file.purpose != "batch_output" for file in self.by_id.values())
 
     def path(self, file_id: str) -> Path:
         """Return where the bytes of a file are."""
@@ -94,7 +94,12 @@ class Files:
         """Yield the files that a list shows, oldest first."""
         for file in self.by_id.values():
             lag = max((fault.list_lag for fault in file.faults), default=0.0)
-            if file.vendor == vendor and not file.deleted and self._alive(file) and self.clock.watch() - file.watch >= lag:
+            if (
+                file.vendor == vendor
+                and not file.deleted
+                and self._alive(file)
+                and self.clock.watch() - file.watch >= lag
+            ):
                 yield file
 
     def delete(self, file: StoredFile) -> None:

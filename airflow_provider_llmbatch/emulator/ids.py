@@ -28,12 +28,10 @@ def letters(hexadecimal: str, length: int) -> str:
 
 
 def make_id(kind: str, *parts: object) -> str:
-    """Return an id of *kind*: ``batch_`` and 32 hexadecimal digits, ``file-`` and 22 letters, ``msgbatch_01…``."""
+    """Return an id of *kind*: ``batch_`` and 32 hexadecimal digits, ``file-`` and 22 letters, else ``<kind>_01…``."""
     mark = digest(kind, *parts)
     if kind == "batch":
         return f"batch_{mark[:32]}"
     if kind == "file":
         return f"file-{letters(mark, 22)}"
-    if kind in ("req_", "x-request-id"):
-        return f"req_{mark[:32]}"
     return f"{kind}_01{letters(mark, 22)}"

@@ -11,8 +11,6 @@ import msgspec
 
 def _option(default: Any, text: str) -> Any:
     """Declare a field together with the sentence that ``--help`` and the docs print for it."""
-    if isinstance(default, dict):
-        return dataclasses.field(default_factory=lambda: dict(default), metadata={"help": text})
     return dataclasses.field(default=default, metadata={"help": text})
 
 
@@ -43,8 +41,8 @@ class Options:
     anthropic_max_bytes: int = _option(256_000_000, "Bytes of the body that creates an Anthropic batch.")
 
     batches_per_hour: int = _option(2_000, "OpenAI batches created per wall hour; beyond, 429.")
-    enqueued_tokens: dict[str, int] = _option(
-        {}, "Prompt tokens in OpenAI's queue, per model ('*': any); beyond, the batch fails."
+    enqueued_tokens: Mapping[str, int] | None = _option(
+        None, "Prompt tokens in OpenAI's queue, per model ('*': any); beyond, the batch fails."
     )
     queued_requests: int = _option(500_000, "Requests in Anthropic's queue; beyond, 429.")
     batch_rpm: int = _option(4_000, "Calls per wall minute over all Anthropic batch endpoints.")
@@ -52,6 +50,11 @@ class Options:
     tpm: int | None = _option(None, "Synchronous tokens per wall minute and model.  Default: no limit, no headers.")
 
     faults: tuple[str, ...] = _option((), "Faults to start with, for example 'openai.batches.create status=429'.")
+
+    def queue_of(self, model: str | None) -> int | None:
+        """Return how many prompt tokens OpenAI's queue holds for *model*; ``None``: any number."""
+        limits = self.enqueued_tokens or {}
+        return limits.get(model or "", limits.get("*"))
 
     def __post_init__(self) -> None:
         for name in ("speed", "batch_seconds", "window_seconds", "cancel_seconds"):

@@ -29,4 +29,5 @@ class Usage(msgspec.Struct, frozen=True):
         return self.input - self.cached - self.write_5m - self.write_1h
 
 
+NOTHING = Usage()
 FIELDS = Usage.__struct_fields__

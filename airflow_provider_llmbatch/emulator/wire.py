@@ -1,4 +1,4 @@
-"""What goes over the wire, for both vendors: a call, its JSON body, its answer, and an error in the vendor's own words."""
+"""What goes over the wire, for both vendors: calls, JSON bodies, answers, and errors in the vendor's own words."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ class Call:
 class ApiError(Exception):
     """A call or a single request that the vendor refuses."""
 
-    def __init__(
-        self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -72,9 +70,7 @@ class OpenAIError(ApiError):
     def body(self, request_id: str | None) -> dict[str, Any]:
         code = self.fields.get("code")
         kind = self.fields.get("type") or _openai_type(self.status, code)
-        return {
-            "error": {"message": self.message, "type": kind, "param": self.fields.get("param"), "code": code}
-        }
+        return {"error": {"message": self.message, "type": kind, "param": self.fields.get("param"), "code": code}}
 
 
 class AnthropicError(ApiError):
@@ -147,6 +143,11 @@ def _openai_type(status: int, code: str | None) -> str:
     if status == 429:
         return "rate_limit_error" if code is None else "requests"
     return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of *text*: a compact way to write a set of names."""
+    return frozenset(text.split())
 
 
 def reply(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

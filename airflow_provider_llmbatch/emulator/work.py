@@ -49,8 +49,8 @@ class Desk(Protocol):
     apart: bool
     """Whether failed requests go to a file of their own."""
 
-    def check(self, batch: Batch) -> tuple[Checked, array[int]]:
-        """Validate the requests of *batch*; return the finding and where each request begins."""
+    def check(self, batch: Batch) -> Checked:
+        """Validate the requests of *batch* and make sure that ``offsets`` tells where each of them begins."""
         ...
 
     def open(self, batch: Batch) -> Session:
@@ -180,5 +180,3 @@ def remove(folder: Path) -> None:
     """Remove the bytes of a deleted batch; what was billed is remembered elsewhere."""
     for name in ("requests", "offsets", "index", "answers.output", "answers.error", "result.output", "result.error"):
         (folder / name).unlink(missing_ok=True)
-
-

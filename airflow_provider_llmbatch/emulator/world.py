@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,7 +130,7 @@ class World:
             id=batch_id,
             vendor=vendor,
             number=sum(self.counts.values()),
-            created_at=self.clock.wall(now),
+            created_at=time.time(),
             watch=self.clock.watch(),
             course=self._course(vendor, now, faults),
             sha256=sha256,
@@ -169,8 +170,7 @@ class World:
         desk = self.desks[batch.created.vendor]
         run = asyncio.get_running_loop().run_in_executor
         if batch.checked is None:
-            checked, offsets = await run(self.pool, desk.check, batch)
-            await run(self.pool, work.save_offsets, batch.folder, offsets)
+            checked = await run(self.pool, desk.check, batch)
             batch.remember("checked", self._queue(batch, checked))
         failed: list[int] = []
         assert batch.checked is not None  # noqa: S101
@@ -185,8 +185,7 @@ class World:
 
     def _queue(self, batch: Batch, checked: Checked) -> Checked:
         """Fail *batch* if its prompts do not fit into the queue of its model (FACTS §1.2)."""
-        limits = self.options.enqueued_tokens
-        limit = limits.get(checked.model or "", limits.get("*"))
+        limit = self.options.queue_of(checked.model)
         checked.at = self._done_at(batch)
         if limit is None or checked.errors or checked.tokens + self._enqueued(checked.model) <= limit:
             return checked

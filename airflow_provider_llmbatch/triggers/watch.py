@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -85,10 +86,10 @@ class Watcher:
                 shared.watching(self._watched, waiting.poll_interval) as watch,
             ):
                 while reason is None:
-                    try:
-                        look = await asyncio.wait_for(watch.looks.get(), self._longest_wait())
-                    except TimeoutError:
-                        look = {}
+                    look: Look = {}
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._longest_wait()):
+                            look = await watch.looks.get()
                     watch.batch_ids -= self._note(look)
                     await self._report()
                     reason = self._reason()

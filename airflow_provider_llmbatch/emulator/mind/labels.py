@@ -17,16 +17,34 @@ _LEAD = (
     r"|\b(?:answer|respond|reply) (?:only )?with\b|\b(?:choose|pick|select) (?:from|between|one)\b|\beither\b"
     r"|\bclassif\w+ [^.\n:]{0,60}?\b(?:as|into)\b|\blabel [^.\n:]{0,60}?\bas\b|\bis (?:it|this|that|the)(?: \w+)?\b)"
 )
-_FILLER = r"(?:\s*(?:the|these|following|exactly|of|one|word|labels?|categories|classes|options|values|:|either)\b)*\s*:?\s*"
+_FILLER = (
+    r"(?:\s*(?:the|these|following|exactly|of|one|word|labels?|categories|classes|options|values|:|either)\b)*\s*:?\s*"
+)
+
+_NOUNS = ("label", "categor", "class", "option", "choice", "tag", "one of", "any of")
 
 _OFFERS = (
-    re.compile(r"(?:labels|categories|classes|options|choices|one of[^\n:]*)\s*:\s*\n((?:\s*[-*•\d.)]+\s+[^\n]+\n?){2,})", re.I),
-    re.compile(rf"[(\[{{<]\s*({_ITEM}(?:\s*[|/]\s*{_ITEM})+)\s*[)\]}}>]"),
-    re.compile(rf"{_LEAD}{_FILLER}({_LIST})", re.IGNORECASE),
-    re.compile(r"\b(yes\s*(?:or|/|\|)\s*no|true\s*(?:or|/|\|)\s*false)\b", re.IGNORECASE),
+    # A list of bullets under a heading.
+    (
+        _NOUNS,
+        re.compile(
+            r"(?:labels|categories|classes|options|choices|one of[^\n:]*)\s*:\s*\n"
+            r"((?:\s*[-*•\d.)]+\s+[^\n]+\n?){2,})",
+            re.IGNORECASE,
+        ),
+    ),
+    # (positive|negative|neutral)
+    (("|", "/"), re.compile(rf"[(\[{{<]\s*({_ITEM}(?:\s*[|/]\s*{_ITEM})+)\s*[)\]}}>]")),
+    # Answer with one of positive, negative or neutral.
+    (
+        (*_NOUNS, "answer", "respond", "reply", "choose", "pick", "select", "either", "is it", "is th"),
+        re.compile(rf"{_LEAD}{_FILLER}({_LIST})", re.IGNORECASE),
+    ),
+    (("yes", "true"), re.compile(r"\b(yes\s*(?:or|/|\|)\s*no|true\s*(?:or|/|\|)\s*false)\b", re.IGNORECASE)),
 )
+"""How labels are offered: words without which the search is in vain, and what to search for."""
 _SPLIT = re.compile(r"\s*(?:[,;|/\n]|\s(?:or|and)\s)\s*(?:(?:or|and)\s+)?", re.IGNORECASE)
-_NO_LABELS = frozenset("is it the a an to of this that in on".split())
+_NO_LABELS = frozenset(("is", "it", "the", "a", "an", "to", "of", "this", "that", "in", "on"))
 _TRIM = "\"'`*<>.- \t"
 _SEARCHED = 6_000
 """Characters of a prompt that are searched for labels, half from its beginning and half from its end."""
@@ -42,12 +60,12 @@ def split_offer(text: str) -> tuple[tuple[str, ...], str]:
     """Return the labels that *text* offers, and the text without the sentence that offers them."""
     if len(text) > _SEARCHED:
         text = text[: _SEARCHED // 2] + "\n" + text[-_SEARCHED // 2 :]
-    for pattern in _OFFERS:
-        found = pattern.search(text)
-        if found:
-            labels = _clean(found.group(1))
-            if 2 <= len(labels) <= 50:
-                return labels, _without(text, found)
+    lower = text.lower()
+    for hints, pattern in _OFFERS:
+        found = pattern.search(text) if any(hint in lower for hint in hints) else None
+        labels = _clean(found.group(1)) if found else ()
+        if found and 2 <= len(labels) <= 50:
+            return labels, _without(text, found)
     return (), text
 
 
@@ -136,6 +154,8 @@ def _clean(offer: str) -> tuple[str, ...]:
             items[0] = items[0].split(" ")[-1].strip(_TRIM)
     if any(item.lower() in _NO_LABELS for item in items):
         return ()
+    if "/" in offer and "|" not in offer and not any(_name(item) in (*EVIDENCE, *FALLBACKS) for item in items):
+        return ()  # "(he/she)" offers nothing.
     return tuple(dict.fromkeys(item for item in items if item))
 
 

@@ -56,7 +56,19 @@ _ENTRIES = {
     "italian it": "il gli che di e una sono per non",
 }
 
-FALLBACKS = ("neutral", "other", "unknown", "none", "unclear", "general", "normal", "medium", "ham", "not spam", "mixed")
+FALLBACKS = (
+    "neutral",
+    "other",
+    "unknown",
+    "none",
+    "unclear",
+    "general",
+    "normal",
+    "medium",
+    "ham",
+    "not spam",
+    "mixed",
+)
 """Labels that are right when nothing speaks for any of them, best first."""
 
 
@@ -75,10 +87,11 @@ def _evidence(words: str) -> Evidence:
     )
 
 
-EVIDENCE = {name: evidence for names, words in _ENTRIES.items() for evidence in [_evidence(words)] for name in names.split()}
+EVIDENCE = {
+    name: evidence for names, words in _ENTRIES.items() for evidence in [_evidence(words)] for name in names.split()
+}
 """What speaks for each known label; the names of one entry share one object."""
 
-NEGATIONS = frozenset(
-    "not never no isn't wasn't don't doesn't didn't hardly cannot can't nothing without isnt dont didnt".split()
-)
+_NEGATIONS = "not never no isn't wasn't don't doesn't didn't hardly cannot can't nothing without isnt dont didnt"
+NEGATIONS = frozenset(_NEGATIONS.split())
 """Words that turn praise into blame and blame into praise, one or two words ahead of it."""

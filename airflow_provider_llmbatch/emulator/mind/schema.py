@@ -61,7 +61,7 @@ class Filler:
             if not isinstance(schema, Mapping):
                 return {}
             if "$ref" in schema:
-                schema = self._follow(schema["$ref"]) | {k: v for k, v in schema.items() if k != "$ref"}
+                schema = {**self._follow(schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
             elif schema.get("allOf"):
                 merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
                 for part in schema["allOf"]:
@@ -128,7 +128,7 @@ class Filler:
     def _number(self, schema: Mapping[str, Any], name: str, depth: int) -> float:
         low, high = _bounds(schema, 0.01)
         step = schema.get("multipleOf", 0.01)
-        return round(self._between(math.ceil(low / step), math.floor(high / step), name) * step, 6)
+        return round(self._between(math.ceil(low / step), math.floor(high / step), name) * float(step), 6)
 
     def _between(self, low: int, high: int, name: str) -> int:
         """Return a whole number: a rating by the text's sentiment, a number that the text names, or any."""
@@ -156,7 +156,7 @@ def _bounds(schema: Mapping[str, Any], step: float) -> tuple[float, float]:
 
 
 def _merge(first: dict[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    merged = first | second
+    merged = {**first, **second}
     if "properties" in first and "properties" in second:
         merged["properties"] = first["properties"] | second["properties"]
     if "required" in first and "required" in second:

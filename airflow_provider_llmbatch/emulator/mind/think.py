@@ -99,7 +99,7 @@ def _limit(thought: Thought, ask: Ask, tokens: int, twist: str) -> Thought:
     if twist == "truncated":
         limit = ask.reasoning + max(1, tokens // 2 if tokens > 1 else 0)
     if twist == "invalid_json":
-        thought.text = thought.text.rstrip("}] \"") or '{"answer": "'
+        thought.text = thought.text.rstrip('}] "') or '{"answer": "'
         thought.arguments = None
     left = None if limit is None else max(0, limit - ask.reasoning)
     if (left is not None and tokens > left) or twist == "truncated":

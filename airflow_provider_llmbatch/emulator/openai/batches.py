@@ -33,7 +33,9 @@ async def create(world: World, call: Call) -> Response:
     params.check_metadata(body.get("metadata"))
     lives = check_lifetime(body.get("output_expires_after"), "output_expires_after")
     if endpoint not in ENDPOINTS:
-        raise params.bad(f"The emulator cannot answer {endpoint}: it draws and films nothing.", "endpoint", "invalid_value")
+        raise params.bad(
+            f"The emulator cannot answer {endpoint}: it draws and films nothing.", "endpoint", "invalid_value"
+        )
     file = _input(world, file_id)
     _check_hour(world)
     batch = world.new_batch(

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_llmbatch.emulator.ids import digest
 from airflow_provider_llmbatch.emulator.mind.ask import DOCUMENT_TOKENS, IMAGE_TOKENS, Ask, Thought, Tool
 from airflow_provider_llmbatch.emulator.mind.think import think
 from airflow_provider_llmbatch.emulator.openai import models, params
 from airflow_provider_llmbatch.emulator.openai.params import Body, Rules, Turn, Written, bad, need, one_of, typed
 from airflow_provider_llmbatch.emulator.openai.strict import check_format
 from airflow_provider_llmbatch.emulator.usage import Usage
+from airflow_provider_llmbatch.emulator.wire import words
 
-KNOWN = frozenset(
+KNOWN = words(
     "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages "
     "metadata modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key "
     "prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier "
     "stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity "
-    "web_search_options".split()
+    "web_search_options"
 )
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 FINISH = {"stop": "stop", "sequence": "stop", "length": "length", "tool": "tool_calls", "refusal": "stop"}
@@ -31,7 +33,7 @@ def read(body: Body, rules: Rules) -> Ask:
         raise bad("Invalid 'messages': empty array. Expected at least 1 message.", "messages", "empty_array")
     params.sampling(body)
     params.check_metadata(body.get("metadata"))
-    ask = Ask(model, limit=_limit(body, model), stops=_stops(body), answers=params.whole(body, "n", 1, 128) or 1)
+    ask = Ask(model, limit=_limit(body, model), stops=read_stops(body), answers=params.whole(body, "n", 1, 128) or 1)
     ask.reasoning = rules.options.reasoning_tokens if models.reasons(model) else 0
     _read_tools(ask, body)
     _read_format(ask, body)
@@ -43,7 +45,8 @@ def read(body: Body, rules: Rules) -> Ask:
     if ask.wants_json and "json" not in ask.prompt.decode("utf-8", "replace").lower():
         text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
         raise bad(text, "messages", "invalid_value")
-    return params.check_context(ask, rules, "messages")
+    params.check_context(ask, rules, "messages")
+    return ask
 
 
 def write(ask: Ask, turn: Turn) -> Written:
@@ -114,7 +117,8 @@ def _limit(body: Body, model: str) -> int | None:
     return params.whole(body, "max_completion_tokens", 1, params.MAX_OUTPUT_TOKENS) or old
 
 
-def _stops(body: Body) -> tuple[str, ...]:
+def read_stops(body: Body) -> tuple[str, ...]:
+    """Return the stop sequences, four at most."""
     stop = body.get("stop")
     if stop is None:
         return ()
@@ -187,9 +191,12 @@ def _read_parts(ask: Ask, parts: Any, where: str, rules: Rules) -> str:
             image = need(part, "image_url", dict, path=f"{here}.")
             params.check_image(need(image, "url", str, path=f"{here}.image_url."), f"{here}.image_url.url")
             ask.extra_tokens += IMAGE_TOKENS
+            # A short mark stands for the bytes, so that a cached prefix knows one picture from another.
+            ask.parts.append(digest(image)[:8])
         elif kind == "file":
             _read_file(need(part, "file", dict, path=f"{here}."), f"{here}.file", rules)
             ask.extra_tokens += DOCUMENT_TOKENS
+            ask.parts.append(digest(part)[:8])
         elif kind == "refusal":
             texts.append(need(part, "refusal", str, path=f"{here}."))
         else:

@@ -13,10 +13,10 @@ from airflow_provider_llmbatch.emulator.openai import models
 from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
 from airflow_provider_llmbatch.emulator.openai.params import Rules
 from airflow_provider_llmbatch.emulator.wire import ApiError
+from airflow_provider_llmbatch.emulator.work import save_offsets
 
 MAX_ERRORS = 100
 """Errors that a failed batch lists; reading goes on no further."""
-_BOM = b"\xef\xbb\xbf"
 
 
 class Line(msgspec.Struct):
@@ -76,7 +76,9 @@ class Checker:
     def _check_totals(self, count: int) -> None:
         options = self.rules.options
         if count == 0:
-            self._fail("empty_file", "The input file is empty. Please ensure that the batch contains at least one request.")
+            self._fail(
+                "empty_file", "The input file is empty. Please ensure that the batch contains at least one request."
+            )
         elif count > options.openai_max_requests:
             self._fail("too_many_tasks", f"The batch has more than {options.openai_max_requests:,} requests.")
         elif self.inputs > options.openai_max_embedding_inputs:
@@ -88,8 +90,7 @@ class Checker:
 
     def _read(self, line: bytes, number: int) -> None:
         try:
-            if line.startswith(_BOM):
-                raise msgspec.DecodeError
+            # A byte order mark is no JSON either: msgspec refuses it.
             request = self.decoder.decode(line)
         except msgspec.DecodeError:
             raise _Refused("invalid_json_line", "This line is not parseable as valid JSON.") from None
@@ -129,13 +130,13 @@ class Checker:
         self.inputs += getattr(ask, "count", 0)
 
 
-def check(batch: Batch, rules: Rules) -> tuple[Checked, array[int]]:
+def check(batch: Batch, rules: Rules) -> Checked:
     """Validate the input file of *batch*."""
     checker = Checker(batch.created.details["endpoint"], rules)
     offsets = checker.run(batch.folder / "requests")
+    save_offsets(batch.folder, offsets)
     failing = batch.fault("fail")
     if failing:
         checker.errors = [{"code": failing, "message": f"The batch failed: {failing}.", "param": None, "line": None}]
     total = 0 if checker.errors else len(offsets) - 1
-    found = Checked(at=0.0, total=total, model=checker.model, tokens=checker.tokens, errors=checker.errors[:MAX_ERRORS])
-    return found, offsets
+    return Checked(at=0.0, total=total, model=checker.model, tokens=checker.tokens, errors=checker.errors[:MAX_ERRORS])

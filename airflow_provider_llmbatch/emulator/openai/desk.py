@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from airflow_provider_llmbatch.emulator.openai.check import Line, check
 from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
 from airflow_provider_llmbatch.emulator.openai.params import Rules, Turn
 from airflow_provider_llmbatch.emulator.row_faults import RowFaults
-from airflow_provider_llmbatch.emulator.usage import Usage
+from airflow_provider_llmbatch.emulator.usage import NOTHING, Usage
 from airflow_provider_llmbatch.emulator.wire import OPENAI_STATUS, ApiError, OpenAIError
 from airflow_provider_llmbatch.emulator.work import ERROR, OUTPUT, Answer
 from airflow_provider_llmbatch.emulator.world import World
@@ -36,14 +35,13 @@ class Desk:
     def __init__(self, world: World) -> None:
         self.world = world
         self.decoder = msgspec.json.Decoder(Line)
-        self.encode = msgspec.json.Encoder().encode
 
     @property
     def rules(self) -> Rules:
         """What the lines are checked against."""
         return rules(self.world, in_batch=True)
 
-    def check(self, batch: Batch) -> tuple[Checked, array[int]]:
+    def check(self, batch: Batch) -> Checked:
         """Validate the input file."""
         return check(batch, self.rules)
 
@@ -131,7 +129,7 @@ class Session:
         return self._line(mark, line.custom_id, 200, body, ok=True, usage=usage)
 
     def _line(
-        self, mark: str, custom_id: str, status: int, body: dict[str, Any], *, ok: bool, usage: Usage = Usage()
+        self, mark: str, custom_id: str, status: int, body: dict[str, Any], *, ok: bool, usage: Usage = NOTHING
     ) -> Answer:
         response = {"status_code": status, "request_id": f"req_{mark[:32]}", "body": body}
         return Answer(_encode(mark, custom_id, response), ok, usage)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.responses import FileResponse, Response
 
 from airflow_provider_llmbatch.emulator.files import BATCH_FILE_SECONDS, StoredFile
@@ -26,24 +27,28 @@ _PIECE = 1 << 20
 async def create(world: World, call: Call) -> Response:
     """``POST /v1/files``: the upload goes to disk as it comes in."""
     try:
-        form = await call.request.form()
-    except HTTPException as error:
-        raise bad(str(error.detail), None, "invalid_request") from None
-    async with form:
-        purpose = one_of(form.get("purpose"), "purpose", PURPOSES)
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise bad("Missing required parameter: 'file'.", "file", "missing_required_parameter")
-        name = upload.filename or "upload"
-        if purpose == "batch" and not name.endswith(".jsonl"):
-            raise OpenAIError(400, "Invalid file format for Batch API. Must be .jsonl")
-        most = world.options.openai_max_bytes if purpose == "batch" else _MAX_FILE_BYTES
-        if (upload.size or 0) > most:
-            raise OpenAIError(400, f"File is too large. Max allowed size is {most:,} bytes.")
-        lives = _lifetime(form, "expires_after", BATCH_FILE_SECONDS if purpose == "batch" else None)
-        incoming = world.folder / "incoming" / call.request_id
-        sha256 = await asyncio.to_thread(_save, upload, incoming)
-        file = _describe(world, call, upload.size or 0, filename=name, purpose=str(purpose), sha256=sha256, lives=lives)
+        async with call.request.form() as form:
+            return await _create(world, call, form)
+    except MultiPartException as error:
+        raise bad(error.message, None, "invalid_request") from None
+
+
+async def _create(world: World, call: Call, form: FormData) -> Response:
+    purpose = one_of(form.get("purpose"), "purpose", PURPOSES)
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile):
+        raise bad("Missing required parameter: 'file'.", "file", "missing_required_parameter")
+    name = upload.filename or "upload"
+    if purpose == "batch" and not name.endswith(".jsonl"):
+        raise OpenAIError(400, "Invalid file format for Batch API. Must be .jsonl")
+    most = world.options.openai_max_bytes if purpose == "batch" else _MAX_FILE_BYTES
+    size = upload.size or 0
+    if size > most:
+        raise OpenAIError(400, f"File is too large. Max allowed size is {most:,} bytes.")
+    lives = _lifetime(form, "expires_after", BATCH_FILE_SECONDS if purpose == "batch" else None)
+    incoming = world.folder / "incoming" / call.request_id
+    sha256 = await asyncio.to_thread(_save, upload, incoming)
+    file = _describe(world, call, size, filename=name, purpose=str(purpose), sha256=sha256, lives=lives)
     world.files.add(incoming, file)
     incoming.unlink()
     return reply(file.openai())
@@ -57,7 +62,7 @@ def _describe(world: World, call: Call, size: int, **fields: Any) -> StoredFile:
         vendor="openai",
         number=len(world.files.by_id) + 1,
         bytes=size,
-        created_at=world.clock.wall(now),
+        created_at=time.time(),
         watch=world.clock.watch(),
         born=now,
         faults=[fault for fault in call.faults if fault.list_lag or fault.retrieve_lag],
@@ -82,7 +87,9 @@ def _lifetime(form: FormData, name: str, default: float | None) -> float | None:
     try:
         settings["seconds"] = int(str(settings["seconds"]))  # type: ignore[assignment]
     except ValueError:
-        raise bad(f"Invalid type for '{name}.seconds': expected an integer.", f"{name}.seconds", "invalid_type") from None
+        raise bad(
+            f"Invalid type for '{name}.seconds': expected an integer.", f"{name}.seconds", "invalid_type"
+        ) from None
     return check_lifetime(settings, name)
 
 

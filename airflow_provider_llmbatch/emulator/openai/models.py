@@ -48,7 +48,7 @@ SNAPSHOTS = {
     "omni-moderation-latest": "",
     "omni-moderation-2024-09-26": "",
 }
-"""Names, and the snapshot that answers to each ("": the name itself).  Snapshots of gpt-6 are made up (WIRE_EXAMPLES)."""
+"""Names, and the snapshot that answers to each ("": the name itself).  Those of gpt-6 are made up (WIRE_EXAMPLES)."""
 
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
@@ -101,7 +101,7 @@ async def rate_limits(world: World, call: Call) -> Response:
     options = world.options
     data = []
     for name in (*SNAPSHOTS, *options.models):
-        queue = options.enqueued_tokens.get(name, options.enqueued_tokens.get("*"))
+        queue = options.queue_of(name)
         limit = {
             "id": f"rl-{name}",
             "object": "project.rate_limit",

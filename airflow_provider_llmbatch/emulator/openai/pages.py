@@ -45,5 +45,7 @@ def _limit(text: str | None, most: int, default: int) -> int:
     if text is None:
         return default
     if not text.isdigit() or not 1 <= int(text) <= most:
-        raise bad(f"Invalid 'limit': expected an integer between 1 and {most}, but got {text!r}.", "limit", "invalid_value")
+        raise bad(
+            f"Invalid 'limit': expected an integer between 1 and {most}, but got {text!r}.", "limit", "invalid_value"
+        )
     return int(text)

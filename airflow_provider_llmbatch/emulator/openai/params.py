@@ -193,7 +193,7 @@ def check_file(file_id: Any, where: str, rules: Rules, code: str = "file_not_fou
         raise bad(f"No such File object: {file_id}", where, code)
 
 
-def check_context(ask: Ask, rules: Rules, where: str) -> Ask:
+def check_context(ask: Ask, rules: Rules, where: str) -> None:
     """Refuse a prompt that does not fit the model."""
     if ask.tokens > rules.options.context_tokens:
         text = (
@@ -201,7 +201,6 @@ def check_context(ask: Ask, rules: Rules, where: str) -> Ask:
             f"resulted in {ask.tokens} tokens. Please reduce the length of the {where}."
         )
         raise bad(text, where, "context_length_exceeded")
-    return ask
 
 
 def make_tool(function: Any, where: str) -> Tool:

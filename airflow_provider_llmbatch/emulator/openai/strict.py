@@ -25,7 +25,9 @@ def check_format(form: Mapping[str, Any], where: str) -> dict[str, Any]:
     if form.get("strict"):
         if schema.get("type") != "object":
             kind = schema.get("type")
-            raise _invalid(name, (), f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'", where)
+            raise _invalid(
+                name, (), f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'", where
+            )
         _check(schema, name, (), where)
     return dict(schema)
 

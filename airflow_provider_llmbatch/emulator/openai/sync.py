@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from starlette.responses import Response
@@ -31,7 +32,7 @@ async def answer(world: World, call: Call) -> Response:
     twist = fault.row if fault and fault.row in row_faults.TWISTS else ""
     now = world.clock.now()
     mark = digest(world.options.seed, "sync", call.request_id)
-    turn = Turn(world.options, world.cache, mark, now, int(world.clock.wall(now)), twist)
+    turn = Turn(world.options, world.cache, mark, now, int(time.time()), twist)
     document, usage = endpoint.write(ask, turn)
     world.books.pay("openai", ask.model, usage)
     return reply(document, headers=headers)
