@@ -6,7 +6,16 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_llmbatch.emulator import Emulator
+    from tests.bench import Bench
 
 HOME = Path(tempfile.mkdtemp(prefix="llmbatch-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -23,3 +32,36 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def _emulator() -> Iterator[Emulator]:
+    from airflow_provider_llmbatch.emulator import Emulator
+
+    with Emulator(port=0, seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(_emulator: Emulator) -> Emulator:
+    """A clean emulator: no batches, no faults, an empty bill."""
+    _emulator.reset()
+    return _emulator
+
+
+@pytest.fixture(params=["anthropic", "openai", "toy"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Every vendor in turn; the toy is registered by the one line that any third vendor needs."""
+    from airflow_provider_llmbatch.vendors import VENDORS
+    from tests.bench import MODELS, Bench
+
+    monkeypatch.setitem(VENDORS, "toy", "tests.contract.toy:ToyBatchHook")
+    if request.param == "toy":
+        (tmp_path / "toy").mkdir()
+        found = Bench("toy", MODELS["toy"], f"file://{tmp_path}/toy", lambda: time.sleep(0.35), monkeypatch)
+    else:
+        emulator = request.getfixturevalue("emulator")
+        host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
+        found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(3600), monkeypatch)
+    found.connect()
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -95,11 +96,11 @@ def next_look(age: float, *, poll_interval: float, jitter: float, retry_after: f
 
 
 def as_time(value: Any) -> float | None:
-    """Read a vendor's time: epoch seconds or ISO 8601, or nothing."""
-    if value is None or value == "":
-        return None
+    """Read a vendor's time: epoch seconds or ISO 8601, in UTC where it names no zone. Anything else says nothing."""
     if isinstance(value, (int, float)):
         return float(value)
-    from datetime import datetime
-
-    return datetime.fromisoformat(str(value)).timestamp()
+    try:
+        time = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -104,6 +104,8 @@ def _rates(vendor: str, model: str, day: datetime, context: dict[str, str] | Non
         ).model_price
     except LookupError:
         return None
+    if found.input_mtok is None:  # sold by the minute, the picture or the character
+        return None
     base = _rate(found.input_mtok)
     write = _rate(found.cache_write_mtok, base)
     return Rates(

@@ -6,7 +6,8 @@ Every event is one document under its own name, written whole and never changed:
     r1-00000.intent.json        before the paid call
     r1-00000.lost.json          the call ended without an answer; from here on it is only looked for
     r1-00000.submitted.json     the vendor's batch id
-    r1-00000.void.json          this attempt created nothing that can run; the next intent is attempt 2:
+    r1-00000.void.json          this attempt created nothing that can run; the next intent is attempt 2
+                                (a batch that shows up after all, late, still counts)
     r1-00000.2.intent.json
     r1-00000.2.ended.json       the terminal state as seen
     r1-00000.2.collected.json   the results file is complete
@@ -34,7 +35,7 @@ Kind = Literal["prepared", "intent", "lost", "submitted", "void", "ended", "coll
 Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
 
 _NAME = re.compile(
-    r"^r(?P<round>\d+)(?:-(?P<shard>\d{5})(?:\.(?P<attempt>\d+))?)?\."
+    r"^r(?P<round>\d+)(?:-(?P<shard>\d{5,})(?:\.(?P<attempt>\d+))?)?\."
     r"(?P<kind>prepared|intent|lost|submitted|void|ended|collected)\.json$"
 )
 
@@ -54,6 +55,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     damaged: int = 0
     duplicated: int = 0
     foreign: int = 0
+
+
+_ESSENTIAL = {"prepared": "shards", "submitted": "batch_id", "ended": "batch", "collected": "tally"}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +85,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shards: list[Shard] | None = None
     columns: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        if (self.kind == "prepared") != (self.shard is None):
+            raise ValueError("a 'prepared' event names no shard, and every other one does")
+        fact = _ESSENTIAL.get(self.kind)
+        if fact and getattr(self, fact) is None:
+            raise ValueError(f"a {self.kind!r} event without {fact!r} says nothing")
+
 
 def name_of(event: Event) -> str:
     """Return the file name of *event* in ``events/``."""
@@ -106,7 +117,7 @@ _version = msgspec.json.Decoder(dict[str, Any]).decode
 def read_event(name: str, document: bytes) -> Event:
     """Decode one event.
 
-    :raises ManifestError: It is damaged, or was written by a later release.
+    :raises ManifestError: It is damaged, lies under another event's name, or was written by a later release.
     """
     try:
         schema = _version(document).get("schema")
@@ -116,13 +127,20 @@ def read_event(name: str, document: bytes) -> Event:
                 "Install the release that wrote it, or a later one.",
                 name=name,
             )
-        return _decode(document)
+        event = _decode(document)
     except msgspec.MsgspecError as error:
-        raise ManifestError(
-            f"event {name!r} is there but cannot be read ({error}). Nothing was submitted. Restore the file; deleting "
-            "it would make a paid batch look as if it had never been sent.",
-            name=name,
-        ) from None
+        raise _damaged(name, str(error)) from None
+    if name_of(event) != name:
+        raise _damaged(name, f"it holds {name_of(event)!r}")
+    return event
+
+
+def _damaged(name: str, reason: str) -> ManifestError:
+    return ManifestError(
+        f"event {name!r} is there but cannot be read ({reason}). Nothing was submitted. Restore the file; deleting "
+        "it would make a paid batch look as if it had never been sent.",
+        name=name,
+    )
 
 
 @dataclass(slots=True)
@@ -225,7 +243,7 @@ def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]
         return state
     latest = max(attempts)
     seen = attempts[latest]
-    if "void" in seen:
+    if "void" in seen and ("submitted" not in seen or "ended" in seen):
         state.attempt = latest + 1
         state.not_before = seen["void"].until or 0.0
         return state

@@ -5,7 +5,6 @@ A hook turns an ask into the vendor's body, and the body into the exact bytes of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,10 +14,10 @@ from airflow_provider_llmbatch.core.prompts import Prompt
 from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.exceptions import InputError
 
-CUSTOM_ID = re.compile(r"^(?P<job>[0-9a-f]{10})-(?P<round>\d{1,4})-(?P<index>\d{1,15})$")
-"""Fits Anthropic's ``^[A-Za-z0-9_-]{1,64}$``, the stricter of the vendors."""
+MAX_DIGITS = 15
+"""Of an index in a custom id; a foreign line may hold any number of them."""
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,8 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
     """Compile *question* once and return a function from a record to its ask.
 
     A record may carry its own ``messages``, ``body``, ``system``, ``model`` and ``request_params``; they win over
-    the question's.
+    the question's. Where the question has a ``prompt``, the record's ``messages`` and ``body`` are data like any other
+    column: a table of e-mails has a ``body`` too.
 
     :param context: Names that the templates may use besides ``record``.
     :raises TemplateError: A template is malformed (at once) or asks for a missing field (per record).
@@ -72,7 +72,8 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
 
     def compose(record: Record) -> Ask:
         own = record.fields
-        body = {**(question.body or {}), **_mapping(own.get("body"), "body", record)}
+        own_body = {} if prompt else _mapping(own.get("body"), "body", record)
+        body = {**(question.body or {}), **own_body}
         model = own.get("model") or body.get("model") or question.model
         if not isinstance(model, str) or not model:
             raise InputError(
@@ -93,12 +94,11 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
 
 
 def _turns(record: Record, prompt: Prompt | None, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the messages that *record* itself adds: its own, its rendered prompt, or its ``prompt`` column."""
-    own = record.fields.get("messages")
-    if own is not None:
-        return [_message(message, record) for message in own]
+    """Return the messages that *record* itself adds: its rendered prompt, its own, or its ``prompt`` column."""
     if prompt is not None:
         return [{"role": "user", "content": prompt.render(record)}]
+    if record.fields.get("messages"):
+        return _messages(record)
     if record.fields.get("prompt") is not None:
         return [{"role": "user", "content": record.fields["prompt"]}]
     if body:
@@ -111,14 +111,19 @@ def _turns(record: Record, prompt: Prompt | None, body: Mapping[str, Any]) -> li
     )
 
 
-def _message(message: Any, record: Record) -> dict[str, Any]:
-    if isinstance(message, Mapping) and message.get("role") in ROLES and "content" in message:
-        return dict(message)
+def _messages(record: Record) -> list[dict[str, Any]]:
+    found = record.fields["messages"]
+    if isinstance(found, Sequence) and all(map(_is_message, found)):
+        return [dict(message) for message in found]
     raise InputError(
-        f"record {record.index} (key {record.key!r}): each of its messages must be a mapping with 'role' "
-        f"({', '.join(sorted(ROLES))}) and 'content'. Nothing was sent.",
+        f"record {record.index} (key {record.key!r}): its column 'messages' must be a list of mappings with 'role' "
+        f"({', '.join(ROLES)}) and 'content'. Nothing was sent.",
         index=record.index,
     )
+
+
+def _is_message(message: Any) -> bool:
+    return isinstance(message, Mapping) and message.get("role") in ROLES and "content" in message
 
 
 def _mapping(value: Any, what: str, record: Record) -> Mapping[str, Any]:
@@ -150,8 +155,8 @@ def custom_id(job: str, round_: int, index: int) -> str:
 
 def index_of(text: str, *, job: str, round_: int) -> int | None:
     """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
-    prefix = f"{job}-{round_}-"
-    digits = text[len(prefix) :]
-    if not text.startswith(prefix) or not (digits.isascii() and digits.isdigit()):
+    digits = text.rpartition("-")[2]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
         return None
-    return int(digits)
+    index = int(digits)
+    return index if custom_id(job, round_, index) == text else None

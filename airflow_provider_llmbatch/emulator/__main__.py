@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn shuts down on these, then raises them again: by then there is nothing left to do.
         signal.signal(number, lambda *_: None)
-    server = make_server(world, arguments.port, _Server)
+    server = make_server(world, arguments.port, kind=_Server, log_level="error")
     server.run()
     return 0 if server.started else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from airflow_provider_llmbatch.emulator.ids import make_id
 from airflow_provider_llmbatch.emulator.wire import ApiError, Call, Vendor, refusal, reply
 from airflow_provider_llmbatch.emulator.world import World
 
+_log = logging.getLogger(__name__)
 Handler = Callable[[World, Call], Awaitable[Response]]
 
 
@@ -57,7 +59,6 @@ class Application:
         self.world = world
         self.routes = [(route, route.pattern) for route in routes]
         self.guards = guards
-        self.count = len(world.books.calls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -75,22 +76,21 @@ class Application:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         vendor, route, params = self._route(scope)
-        self.count += 1
-        request_id = make_id("req", self.world.options.seed, self.count)
         operation = route.operation if route else f"{vendor or 'control'}.unknown"
         if vendor is None:
-            response, _ = await self._answer(Call(operation, None, params, Request(scope, receive), request_id), route)
+            response, _ = await self._answer(Call(operation, None, params, Request(scope, receive), ""), route)
             await response(scope, receive, send)
             return
         path = f"{scope['path']}?{scope['query_string'].decode()}".rstrip("?")
-        entry = self.world.books.open(operation, scope["method"], path, time.time())
-        entry.request_id = request_id
-        call = Call(operation, vendor, params, Request(scope, _counted(receive, entry)), request_id)
+        books = self.world.books
+        entry = books.open(operation, scope["method"], path, time.time())
+        entry.request_id = make_id("req", self.world.options.seed, entry.number)
+        call = Call(operation, vendor, params, Request(scope, _counted(receive, entry)), entry.request_id)
         try:
             await self._deliver(call, route, entry, send)
         finally:
             entry.seconds = round(time.time() - entry.at, 6)
-            self.world.books.close(entry)
+            books.close(entry)
 
     def _route(self, scope: Scope) -> tuple[Vendor | None, Route | None, dict[str, str]]:
         path, method = scope["path"], scope["method"]
@@ -102,45 +102,48 @@ class Application:
 
     async def _deliver(self, call: Call, route: Route | None, entry: Entry, send: Send) -> None:
         """Answer *call*, as the faults allow."""
+        header = call.request.headers.get("x-emulator-fault")
         try:
-            call.faults = faults = self.world.faults.strike(
-                call.operation, call.params.values(), call.request.headers.get("x-emulator-fault")
-            )
+            call.faults = faults = self.world.faults.strike(call.operation, call.params.values(), header)
         except ValueError as error:
+            entry.status = 400
             await reply({"error": str(error)}, 400)(call.request.scope, call.request.receive, send)
             return
+        entry.fault = " ".join(name for fault in faults for name in fault.effects)
         if any(fault.reset_before for fault in faults):
-            entry.fault = "reset_before"
-            transport.reset(send)
+            await transport.reset(send, call.request)
             return
         await asyncio.sleep(max((fault.hang_before for fault in faults), default=0))
-        response, entry.status = await self._answer(call, route)
+        response, status = await self._answer(call, route)
         await asyncio.sleep(max((fault.hang for fault in faults), default=0))
         if any(fault.reset_after for fault in faults):
-            entry.fault, entry.status = "reset_after", None
-            transport.reset(send)
+            await transport.reset(send, call.request)
             return
-        damaged = transport.Damaged.by(send, faults)
-        entry.fault = "" if damaged is send else "damaged"
-        await response(call.request.scope, call.request.receive, damaged)
+        entry.status = status
+        await response(call.request.scope, call.request.receive, transport.Damaged.by(send, call))
 
     async def _answer(self, call: Call, route: Route | None) -> tuple[Response, int]:
-        guard = self.guards[call.vendor] if call.vendor else None
         try:
-            if guard:
-                guard.admit(self.world, call.request)
-            _refuse(call)
-            if route is None:
-                text = f"Invalid URL ({call.request.method} {call.request.url.path})"
-                raise refusal(call.vendor, 404, text)
-            if call.vendor:
-                await self.world.settle()
-            response = await route.handler(self.world, call)
+            response = await self._handle(call, route)
         except ApiError as error:
             response = reply(error.body(call.request_id), error.status, error.headers)
-        if guard:
-            response.headers.update(guard.headers(call.request_id))
+        except Exception:
+            _log.exception("A mistake of the emulator's own in %s", call.operation)
+            broken = refusal(call.vendor, 500, "The emulator made a mistake: see its log.")
+            response = reply(broken.body(call.request_id), broken.status)
+        if call.vendor:
+            response.headers.update(self.guards[call.vendor].headers(call.request_id))
         return response, response.status_code
+
+    async def _handle(self, call: Call, route: Route | None) -> Response:
+        if call.vendor:
+            self.guards[call.vendor].admit(self.world, call.request)
+        _refuse(call)
+        if route is None:
+            raise refusal(call.vendor, 404, f"Invalid URL ({call.request.method} {call.request.url.path})")
+        if call.vendor:
+            await self.world.settle()
+        return await route.handler(self.world, call)
 
 
 def _refuse(call: Call) -> None:

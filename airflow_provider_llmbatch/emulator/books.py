@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from airflow_provider_llmbatch.emulator.batch import Batch
 from airflow_provider_llmbatch.emulator.clock import Clock
 from airflow_provider_llmbatch.emulator.usage import FIELDS, NOTHING, Usage
 from airflow_provider_llmbatch.emulator.wire import VENDORS, Vendor
+
+
+MAX_CALLS = 100_000
+"""Calls that are held in memory; the file has them all."""
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -51,17 +55,20 @@ class Books:
     def __init__(self, folder: Path) -> None:
         self._calls = folder / "calls.jsonl"
         self._paid = folder / "paid.jsonl"
-        self.calls = sorted(disk.lines(self._calls, Entry), key=lambda entry: entry.number)
+        known = sorted(disk.lines(self._calls, Entry), key=lambda entry: entry.number)
+        self.calls = deque(known, maxlen=MAX_CALLS)
+        self.counts = Counter(entry.operation for entry in known)
         self.paid: dict[Vendor, tuple[int, Usage]] = dict.fromkeys(VENDORS, (0, NOTHING))
         for paid in disk.lines(self._paid, Paid):
             self._add(paid)
-        self._next = self.calls[-1].number + 1 if self.calls else 1
+        self._next = known[-1].number + 1 if known else 1
 
     def open(self, operation: str, method: str, path: str, at: float) -> Entry:
         """Enter a call that has just come in."""
         entry = Entry(number=self._next, operation=operation, method=method, path=path, at=at)
         self._next += 1
         self.calls.append(entry)
+        self.counts[operation] += 1
         return entry
 
     def close(self, entry: Entry) -> None:
@@ -83,7 +90,7 @@ class Books:
         chosen = [e for e in self.calls if e.number > since and operation in (None, e.operation)]
         return {
             "calls": [msgspec.to_builtins(entry) for entry in chosen],
-            "counts": dict(Counter(entry.operation for entry in self.calls)),
+            "counts": dict(self.counts),
         }
 
     def bill(self, batches: Iterable[Batch], clock: Clock) -> dict[str, Any]:

@@ -20,6 +20,9 @@ import msgspec
 
 from airflow_provider_llmbatch.emulator.ids import fraction
 
+_CHOICES = frozenset({"calls", "id", "skip", "times", "probability", "rate", "count", "index", "match", "once"})
+"""Settings that say which calls and rows are struck, not how."""
+
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One thing that goes wrong.
@@ -95,6 +98,11 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Rows whose request contains this text."""
     once: bool = False
     """Only the first time that a request is seen: asked again, it succeeds."""
+
+    @property
+    def effects(self) -> list[str]:
+        """Names of what it does."""
+        return [name for name in msgspec.to_builtins(self) if name not in _CHOICES]
 
 
 def parse_fault(spec: str | Mapping[str, Any]) -> Fault:

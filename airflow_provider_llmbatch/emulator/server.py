@@ -20,7 +20,9 @@ HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 
 
-def make_server(world: World, port: int, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
+def make_server(
+    world: World, port: int, *, kind: type[uvicorn.Server] = uvicorn.Server, log_level: str = "critical"
+) -> uvicorn.Server:
     """Make the server for *world*.  It listens on 127.0.0.1 and nowhere else: its control routes need no key."""
     config = uvicorn.Config(
         make_application(world),
@@ -28,7 +30,7 @@ def make_server(world: World, port: int, kind: type[uvicorn.Server] = uvicorn.Se
         port=port,
         loop="asyncio",
         lifespan="on",
-        log_level="error",
+        log_level=log_level,
         access_log=False,
         proxy_headers=False,
         ws="none",

@@ -10,12 +10,12 @@ or that expired has to show is then simply a beginning of these files, and where
 
 from __future__ import annotations
 
-import mmap
+import os
 import random
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from airflow_provider_llmbatch.emulator.batch import Batch, Checked
 from airflow_provider_llmbatch.emulator.lifecycle import Phase
@@ -67,22 +67,21 @@ class Requests:
 
     def __init__(self, folder: Path) -> None:
         self.offsets = array("Q")
-        with (folder / "offsets").open("rb") as stream:
-            self.offsets.frombytes(stream.read())
-        self.stream = (folder / "requests").open("rb")
-        self.map = mmap.mmap(self.stream.fileno(), 0, access=mmap.ACCESS_READ) if len(self) else b""
+        self.offsets.frombytes((folder / "offsets").read_bytes())
+        self.descriptor = os.open(folder / "requests", os.O_RDONLY)
 
     def __len__(self) -> int:
-        return max(0, len(self.offsets) - 1)
+        return len(self.offsets) - 1
 
     def __getitem__(self, position: int) -> bytes:
-        return self.map[self.offsets[position] : self.offsets[position + 1] - 1]
+        start, end = self.offsets[position], self.offsets[position + 1]
+        return os.pread(self.descriptor, end - start - 1, start)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        if isinstance(self.map, mmap.mmap):
-            self.map.close()
-        self.stream.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
 
 
 def save_offsets(folder: Path, offsets: array[int]) -> None:
@@ -101,16 +100,16 @@ def finishing_order(count: int, key: str) -> list[int]:
 
 def answer_all(batch: Batch, desk: Desk, seed: int) -> list[int]:
     """Answer every request of *batch*; return which ones failed, counted in the order of finishing."""
-    requests = Requests(batch.folder)
     session = desk.open(batch)
     course = batch.created.course
-    pace = course.run / max(1, len(requests))
     index = array("I")
     failed = []
     with (
+        Requests(batch.folder) as requests,
         (batch.folder / f"answers.{OUTPUT}").open("wb", _BUFFER) as output,
         (batch.folder / f"answers.{ERROR}").open("wb", _BUFFER) as error,
     ):
+        pace = course.run / len(requests)
         for place, position in enumerate(finishing_order(len(requests), f"{seed}:{batch.id}")):
             answer = session.answer(position, requests[position], course.started + place * pace)
             apart = desk.apart and not answer.ok
@@ -120,7 +119,6 @@ def answer_all(batch: Batch, desk: Desk, seed: int) -> list[int]:
                           usage.output, usage.reasoning))  # fmt: skip
             if not answer.ok:
                 failed.append(place)
-    requests.close()
     (batch.folder / "index").write_bytes(index.tobytes())
     return failed
 
@@ -164,10 +162,9 @@ def close_books(batch: Batch, desk: Desk, seed: int, count: int, end: Phase) -> 
 
 
 def _left_over(batch: Batch, desk: Desk, seed: int, count: int, end: Phase) -> Iterator[bytes]:
-    requests = Requests(batch.folder)
-    for position in finishing_order(len(requests), f"{seed}:{batch.id}")[count:]:
-        yield desk.left_over(batch, position, requests[position], end) + b"\n"
-    requests.close()
+    with Requests(batch.folder) as requests:
+        for position in finishing_order(len(requests), f"{seed}:{batch.id}")[count:]:
+            yield desk.left_over(batch, position, requests[position], end) + b"\n"
 
 
 def _copy_beginning(source: Path, target: Path, size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import shutil
 import tempfile
 import time
@@ -29,6 +30,7 @@ from airflow_provider_llmbatch.emulator.prompt_cache import PromptCache
 from airflow_provider_llmbatch.emulator.wire import Vendor
 from airflow_provider_llmbatch.emulator.work import Desk
 
+_log = logging.getLogger(__name__)
 _KIND: dict[Vendor, str] = {"openai": "batch", "anthropic": "msgbatch"}
 _STATUS_NAMES = {"in_progress": "running", "canceling": "cancelling"}
 
@@ -41,17 +43,19 @@ class World:
 
     def __init__(self, options: Options, folder: Path | None = None) -> None:
         self.options = options
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="llmbatch-emulator-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.folder = folder
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="llmbatch-emulator-"))
+        self._clean_up = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        if folder:
+            self._clean_up.detach()
         self.desks: dict[Vendor, Desk] = {}
         self._open()
 
     def _open(self) -> None:
         """Read the state from its folder; an empty folder is a new world."""
         (self.folder / "batches").mkdir(parents=True, exist_ok=True)
-        (self.folder / "incoming").mkdir(exist_ok=True)
+        # Uploads that a killed process had begun belong to nobody.
+        shutil.rmtree(self.folder / "incoming", ignore_errors=True)
+        (self.folder / "incoming").mkdir()
         self.clock = Clock(self.options.speed, disk.lines(self.folder / "clock.jsonl", Leg))
         self._note_clock()
         self.faults = Faults(self.options.seed, self.options.faults)
@@ -61,7 +65,8 @@ class World:
         self.cache = PromptCache()
         self.asked: set[str] = set()
         self.batches: dict[str, Batch] = {}
-        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator")
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-work")
+        self.closing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-closing")
         found = [(disk.read(path, Created), path.parent) for path in self.folder.glob("batches/*/created.json")]
         for created, path in sorted(((c, p) for c, p in found if c), key=lambda pair: pair[0].number):
             self.batches[created.id] = Batch(path, created)
@@ -80,15 +85,21 @@ class World:
                 self._put_to_work(batch)
 
     async def stop(self) -> None:
-        """Let go of everything; unfinished work is taken up by the next process."""
+        """Let go of everything; what a state folder holds is taken up by the next process."""
+        await self._lay_down()
+        self._clean_up()
+
+    async def _lay_down(self) -> None:
+        """Stop the work that is going on."""
         for batch in self.batches.values():
             if batch.task:
                 batch.task.cancel()
-        await asyncio.to_thread(self.pool.shutdown, wait=True, cancel_futures=True)
+        for pool in (self.pool, self.closing):
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
     async def reset(self) -> None:
         """Begin a new world, with the same options."""
-        await self.stop()
+        await self._lay_down()
         await asyncio.to_thread(shutil.rmtree, self.folder)
         self._open()
 
@@ -164,7 +175,8 @@ class World:
         self._put_to_work(batch)
 
     def _put_to_work(self, batch: Batch) -> None:
-        batch.task = asyncio.create_task(self._work(batch))
+        batch.task = asyncio.create_task(self._work(batch), name=f"answer {batch.id}")
+        batch.task.add_done_callback(_report)
 
     async def _work(self, batch: Batch) -> None:
         desk = self.desks[batch.created.vendor]
@@ -236,7 +248,7 @@ class World:
         for batch in list(self.open.values()):
             moment = batch.at(now)
             if moment.phase.is_terminal:
-                await run(self.pool, self._end, batch, moment.phase, moment.since, moment.done)
+                await run(self.closing, self._end, batch, moment.phase, moment.since, moment.done)
                 self.open.pop(batch.id, None)
 
     def _end(self, batch: Batch, phase: Phase, since: float, done: float) -> None:
@@ -262,3 +274,9 @@ class World:
     def describe(self) -> dict[str, Any]:
         """Return what the health route tells."""
         return {"status": "ok", "now": self.clock.now(), "options": dataclasses.asdict(self.options)}
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Say so when the work on a batch has died of a mistake of ours: the batch will never end."""
+    if not task.cancelled() and task.exception():
+        _log.error("Could not %s", task.get_name(), exc_info=task.exception())

@@ -141,7 +141,7 @@ class AnthropicBatchHook(SdkHook):
         client = self.client.with_options(max_retries=0)
         with self.errors(f"POST {BATCHES}"):
             reply = client.post(BATCHES, cast_to=bytes, content=body, options={"headers": headers})
-        return _batch(msgspec.json.decode(reply))
+            return _batch(msgspec.json.decode(reply))
 
     def cancel(self, batch_id: str) -> None:
         with self.errors(f"POST {BATCHES}/{batch_id}/cancel"):

@@ -14,12 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
+
 from airflow_provider_llmbatch._compat import BaseHook
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask
 from airflow_provider_llmbatch.core.results import Remedy, Result
-from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, VendorError
+from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, UnavailableError, VendorError
 from airflow_provider_llmbatch.hooks.settings import Settings, read_settings
 
 T = TypeVar("T")
@@ -153,6 +155,8 @@ class BatchHook(BaseHook, ABC):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except msgspec.DecodeError:
+            raise unreadable(self.vendor, f"GET {call.path}") from None
 
     async def arun(self, steps: Steps[T], client: Any) -> T:
         """Carry out *steps* on the event loop, with a client from :meth:`async_client`."""
@@ -168,6 +172,8 @@ class BatchHook(BaseHook, ABC):
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except msgspec.DecodeError:
+            raise unreadable(self.vendor, f"GET {call.path}") from None
 
     def look(self, batch_ids: Collection[str]) -> Steps[dict[str, Batch]]:
         """Return how the batches *batch_ids* stand. One that the vendor does not show (yet) is left out.
@@ -317,3 +323,8 @@ class BatchHook(BaseHook, ABC):
 
     def cleanup(self, batch: Batch) -> None:
         """Delete what the vendor keeps of *batch*. Call it only once our copy is durable."""
+
+
+def unreadable(vendor: str, what: str) -> UnavailableError:
+    """Return the error for an answer that was damaged on its way: the call may well have been carried out."""
+    return UnavailableError(f"{vendor}: the answer to {what} cannot be read; it may or may not have been carried out.")

@@ -162,12 +162,11 @@ class OpenAIBatchHook(SdkHook):
         }
         try:
             with self.errors("POST /batches"):
-                reply = client.post("/batches", cast_to=bytes, body=body)
+                return _batch(msgspec.json.decode(client.post("/batches", cast_to=bytes, body=body)))
         except RejectedError as error:
             if "Cannot find file" in error.message:  # an upload can take seconds to be seen (FACTS §1.4)
                 raise BusyError(error.message, status=error.status, code=error.code, retry_after=5.0) from None
             raise
-        return _batch(msgspec.json.decode(reply))
 
     def cancel(self, batch_id: str) -> None:
         with self.errors(f"POST /batches/{batch_id}/cancel"):

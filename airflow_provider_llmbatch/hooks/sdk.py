@@ -27,7 +27,7 @@ from airflow_provider_llmbatch.exceptions import (
     UnavailableError,
     VendorError,
 )
-from airflow_provider_llmbatch.hooks.base import BatchHook, Call
+from airflow_provider_llmbatch.hooks.base import BatchHook, Call, unreadable
 
 STREAM = {"X-Stainless-Raw-Response": "stream"}
 """The header by which both SDKs' own ``with_streaming_response`` asks for an unread body."""
@@ -81,6 +81,8 @@ class SdkHook(BatchHook):
             yield
         except (VendorError, asyncio.CancelledError):
             raise
+        except msgspec.DecodeError:
+            raise unreadable(self.vendor, what) from None
         except Exception as error:
             if not type(error).__module__.startswith(("openai", "anthropic", "httpx")):
                 raise

@@ -15,7 +15,7 @@ from airflow_provider_llmbatch.core.requests import Ask, custom_id, index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.exceptions import CredentialError, InputError, NotFoundError
 from airflow_provider_llmbatch.hooks.base import BatchHook, Marker
-from tests.contract.conftest import KEY, Bench
+from tests.bench import KEY, Bench
 
 JOB = "0123456789"
 

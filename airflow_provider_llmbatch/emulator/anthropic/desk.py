@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from airflow_provider_llmbatch.emulator.wire import ANTHROPIC_STATUS, AnthropicE
 from airflow_provider_llmbatch.emulator.work import Answer
 from airflow_provider_llmbatch.emulator.world import World
 
+_log = logging.getLogger(__name__)
 _LEFT_OVER = {Phase.EXPIRED: "expired", Phase.CANCELLED: "canceled"}
 
 
@@ -64,7 +66,11 @@ class Session:
         asked = self.desk.decoder.decode(request)
         mark = digest(self.desk.world.options.seed, self.batch.id, position)
         fault = self.faults.choose(asked.custom_id, request)
-        answer = self._answer(asked, mark, now, fault)
+        try:
+            answer = self._answer(asked, mark, now, fault)
+        except Exception:
+            _log.exception("A mistake of the emulator's own in request %d of %s", position, self.batch.id)
+            answer = _errored(asked, mark, AnthropicError(500, "The emulator made a mistake: see its log."))
         if fault and fault.row in row_faults.SPOILS:
             foreign = _encode(f"foreign-{mark[:8]}", {"type": "expired"})
             return answer._replace(line=row_faults.spoil(fault.row, answer.line, foreign))
@@ -80,8 +86,7 @@ class Session:
                 raise row_error(fault)
             question = messages.read(asked.params, self.rules)
         except AnthropicError as error:
-            body = error.body(f"req_01{letters(mark[:40], 22)}")
-            return Answer(_encode(asked.custom_id, {"type": "errored", "error": body}), ok=False)
+            return _errored(asked, mark, error)
         twist = kind if kind in row_faults.TWISTS else ""
         message, usage = messages.write(question, Turn(world.options, world.cache, mark, now, self.tier, twist))
         if kind == row_faults.EMPTY:
@@ -101,6 +106,11 @@ def row_error(fault: Fault) -> AnthropicError:
     text = fault.message or f"The emulator was asked to fail this request with {kind or status}."
     details = {"error_code": fault.details} if fault.details else None
     return AnthropicError(status, text, type=kind or None, details=details)
+
+
+def _errored(asked: _Request, mark: str, error: AnthropicError) -> Answer:
+    body = error.body(f"req_01{letters(mark[:40], 22)}")
+    return Answer(_encode(asked.custom_id, {"type": "errored", "error": body}), ok=False)
 
 
 def _encode(custom_id: str, result: dict[str, Any]) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import re
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,17 +13,13 @@ import msgspec
 from starlette.requests import Request
 
 from airflow_provider_llmbatch.emulator.anthropic.params import bad
+from airflow_provider_llmbatch.emulator.anthropic.scanner import Scanner
 from airflow_provider_llmbatch.emulator.options import Options
 from airflow_provider_llmbatch.emulator.wire import AnthropicError
 from airflow_provider_llmbatch.emulator.work import save_offsets
 
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _BUFFER = 1 << 20
-
-
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    # Raw items point into the mapped file: 100,000 of them cost some 15 MB.
-    requests: list[msgspec.Raw]
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,47 +50,53 @@ async def receive(request: Request, target: Path, most: int) -> None:
 
 def split(source: Path, folder: Path, options: Options) -> Envelope:
     """Check the envelope in *source* and write its items to *folder*."""
-    if source.stat().st_size == 0:
-        raise bad("requests: Field required")
-    with source.open("rb") as stream:
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    items = _items(mapped)
-    _check_count(len(items), options.anthropic_max_requests)
     offsets = array("Q", [0])
     state = hashlib.sha256()
     seen: set[str] = set()
     decoder = msgspec.json.Decoder(Item)
-    with (folder / "requests").open("wb", _BUFFER) as out:
-        for number, raw in enumerate(items):
-            line = bytes(raw) + b"\n"
-            _check_item(decoder, line, number, seen)
-            state.update(line)
-            offsets.append(offsets[-1] + out.write(line))
+    with source.open("rb") as stream, (folder / "requests").open("wb", _BUFFER) as out:
+        for number, item in enumerate(_items(Scanner(stream))):
+            if number < options.anthropic_max_requests:
+                line = item + b"\n"
+                _check_item(decoder, line, number, seen)
+                state.update(line)
+                offsets.append(offsets[-1] + out.write(line))
+    total = number + 1
+    if total > options.anthropic_max_requests:
+        raise bad(f"requests: List should have at most {options.anthropic_max_requests} items, not {total}")
     save_offsets(folder, offsets)
-    return Envelope(len(items), state.hexdigest())
+    return Envelope(total, state.hexdigest())
 
 
-def _items(mapped: mmap.mmap) -> list[msgspec.Raw]:
+def _items(scanner: Scanner) -> Iterator[bytes]:
+    """Yield the items of ``{"requests": [...]}``, at least one."""
     try:
-        return msgspec.json.decode(mapped, type=_Body).requests
-    except msgspec.ValidationError as error:
-        raise bad(_explain(str(error))) from None
+        scanner.take(b"{")
+        if scanner.peek() == b"}":
+            raise bad("requests: Field required")
+        _take_key(scanner)
+        if scanner.peek() != b"[":
+            raise bad("requests: Input should be a valid list")
+        scanner.take(b"[")
+        if scanner.peek() == b"]":
+            raise bad("requests: List should have at least 1 item after validation, not 0")
+        yield scanner.value()
+        while scanner.take(b",", b"]") == b",":
+            yield scanner.value()
+        while scanner.take(b"}", b",") == b",":
+            _take_key(scanner)
     except msgspec.DecodeError as error:
         raise bad(f"The request body is not valid JSON: {error}") from None
+    if scanner.peek():
+        raise bad("The request body is not valid JSON: trailing characters")
 
 
-def _explain(error: str) -> str:
-    unknown = re.search(r"unknown field `(.+?)`", error)
-    if unknown:
-        return f"{unknown.group(1)}: Extra inputs are not permitted"
-    return "requests: Field required" if "missing required" in error else "requests: Input should be a valid list"
-
-
-def _check_count(count: int, most: int) -> None:
-    if count == 0:
-        raise bad("requests: List should have at least 1 item after validation, not 0")
-    if count > most:
-        raise bad(f"requests: List should have at most {most} items after validation, not {count}")
+def _take_key(scanner: Scanner) -> None:
+    """Go past ``"requests":``, the only key there is."""
+    key = msgspec.json.decode(scanner.value(), type=str)
+    if key != "requests":
+        raise bad(f"{key}: Extra inputs are not permitted")
+    scanner.take(b":")
 
 
 def _check_item(decoder: msgspec.json.Decoder[Item], line: bytes, number: int, seen: set[str]) -> None:

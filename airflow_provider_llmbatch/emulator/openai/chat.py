@@ -61,7 +61,7 @@ def write(ask: Ask, turn: Turn) -> Written:
         reasoning=sum(thought.reasoning for thought in thoughts),
     )
     body = {
-        "id": f"chatcmpl-{turn.mark[:29]}",
+        "id": f"chatcmpl-{turn.mark[16:45]}",
         "object": "chat.completion",
         "created": turn.created,
         "model": models.snapshot(ask.model),

@@ -105,7 +105,7 @@ class Checker:
             text = f"The URL provided for this request does not match the batch endpoint: {self.endpoint}."
             raise _Refused("url_mismatch", text, "url")
         if request.custom_id in self.ids:
-            text = f"The custom_id for this request is a duplicate of another request. Line {number}."
+            text = "The custom_id for this request is a duplicate of another request."
             raise _Refused("duplicate_custom_id", text, "custom_id")
         self.ids.add(request.custom_id)
         self._read_body(request.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from airflow_provider_llmbatch.emulator.wire import OPENAI_STATUS, ApiError, Ope
 from airflow_provider_llmbatch.emulator.work import ERROR, OUTPUT, Answer
 from airflow_provider_llmbatch.emulator.world import World
 
+_log = logging.getLogger(__name__)
 LEFT_OVER = {
     Phase.EXPIRED: ("batch_expired", "This request could not be executed before the completion window expired."),
     Phase.CANCELLED: ("batch_cancelled", "This request was cancelled."),
@@ -101,7 +103,12 @@ class Session:
         line = self.desk.decoder.decode(request)
         mark = digest(self.desk.world.options.seed, self.batch.id, position)
         fault = self.faults.choose(line.custom_id, request)
-        answer = self._answer(line, mark, now, fault)
+        try:
+            answer = self._answer(line, mark, now, fault)
+        except Exception:
+            _log.exception("A mistake of the emulator's own in request %d of %s", position, self.batch.id)
+            broken = OpenAIError(500, "The emulator made a mistake: see its log.")
+            answer = self._line(mark, line.custom_id, 500, broken.body(None), ok=False)
         if fault and fault.row in row_faults.SPOILS:
             foreign = self._line(mark, f"foreign-{mark[:8]}", 200, {}, ok=True).line
             return answer._replace(line=row_faults.spoil(fault.row, answer.line, foreign))
@@ -131,7 +138,7 @@ class Session:
     def _line(
         self, mark: str, custom_id: str, status: int, body: dict[str, Any], *, ok: bool, usage: Usage = NOTHING
     ) -> Answer:
-        response = {"status_code": status, "request_id": f"req_{mark[:32]}", "body": body}
+        response = {"status_code": status, "request_id": f"req_{mark[32:]}", "body": body}
         return Answer(_encode(mark, custom_id, response), ok, usage)
 
 

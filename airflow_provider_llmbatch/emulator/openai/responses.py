@@ -64,7 +64,7 @@ def write(ask: Question, turn: Turn) -> Written:
     cut = thought.stop == "length"
     echo = ask.echo
     body = {
-        "id": f"resp_{turn.mark[:48]}",
+        "id": f"resp_{turn.mark[16:]}",
         "object": "response",
         "created_at": turn.created,
         "status": "incomplete" if cut else "completed",
@@ -105,7 +105,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 def _output(thought: Thought, turn: Turn) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if thought.reasoning:
-        items.append({"id": f"rs_{turn.mark[:48]}", "type": "reasoning", "summary": []})
+        items.append({"id": f"rs_{turn.mark[4:52]}", "type": "reasoning", "summary": []})
     if thought.tool:
         arguments = '{"' if thought.arguments is None else params.encode(thought.arguments)
         call = {"id": f"fc_{turn.mark[:48]}", "type": "function_call", "status": "completed"}
@@ -115,7 +115,7 @@ def _output(thought: Thought, turn: Turn) -> list[dict[str, Any]]:
     if thought.stop == "refusal":
         content = {"type": "refusal", "refusal": thought.text}
     status = "incomplete" if thought.stop == "length" else "completed"
-    message = {"id": f"msg_{turn.mark[:48]}", "type": "message", "role": "assistant", "status": status}
+    message = {"id": f"msg_{turn.mark[8:56]}", "type": "message", "role": "assistant", "status": status}
     items.append({**message, "content": [content]})
     return items
 

@@ -1,28 +1,40 @@
-"""One bench per vendor: where it is served, and how to make its batches end at once."""
+"""A vendor on the bench: where it is served, and how to make its batches end at once."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_llmbatch.core.requests import Question
-from airflow_provider_llmbatch.emulator import Emulator
 from airflow_provider_llmbatch.engine import Done, advance
 from airflow_provider_llmbatch.engine.begin import Identity, begin
 from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import open_source
 from airflow_provider_llmbatch.storage.layout import JobFolder
-from airflow_provider_llmbatch.vendors import VENDORS, load_hook
+from airflow_provider_llmbatch.vendors import load_hook
 
 KEY = "sk-contract-0123456789abcdef"
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5", "toy": "toy-1"}
+
+
+class Clock:
+    """The wall clock, which a test may move forward; sleeping moves it too."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += seconds
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Bench:
     host: str
     finish: Callable[[], None]
     monkeypatch: pytest.MonkeyPatch
+    clock: Clock = field(default_factory=Clock)
 
     def connect(self, conn_id: str | None = None, *, key: str = KEY, **extra: Any) -> str:
         """Set up a connection and return its id."""
@@ -68,41 +81,20 @@ class Bench:
             load_hook(self.vendor, conn_id),
             plan,
             Terms(output_uri=f"{folder}/{output}", **(terms or {})),
+            clock=self.clock,
+            sleep=self.clock.sleep,
         )
 
     def complete(self, make: Callable[[], Job], steps: int = 12) -> dict[str, Any]:
-        """Call the engine's step, each time as another process would, until the output is written."""
+        """Call the engine's step, each time as another process would, until the output is written.
+
+        In between, open batches end, and the clock moves to where the step wants to be called again.
+        """
         for _ in range(steps):
             outcome = advance(make())
             if isinstance(outcome, Done):
                 return outcome.summary
             self.finish()
+            if outcome.wake_at is not None:
+                self.clock.ahead += max(0.0, outcome.wake_at - self.clock()) + 1
         raise AssertionError(f"not done after {steps} steps")
-
-
-@pytest.fixture(scope="session")
-def _emulator() -> Iterator[Emulator]:
-    with Emulator(port=0, seed=7) as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(_emulator: Emulator) -> Emulator:
-    """A clean emulator: no batches, no faults, an empty bill."""
-    _emulator.reset()
-    return _emulator
-
-
-@pytest.fixture(params=[*sorted(VENDORS), "toy"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Every vendor in turn; the toy is registered by the one line that any third vendor needs."""
-    monkeypatch.setitem(VENDORS, "toy", "tests.contract.toy:ToyBatchHook")
-    if request.param == "toy":
-        (tmp_path / "toy").mkdir()
-        found = Bench("toy", MODELS["toy"], f"file://{tmp_path}/toy", lambda: time.sleep(0.35), monkeypatch)
-    else:
-        emulator: Emulator = request.getfixturevalue("emulator")
-        host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
-        found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(3600), monkeypatch)
-    found.connect()
-    return found

@@ -1,0 +1,128 @@
+"""The cut: every request in exactly one shard, no shard above its limits, order kept."""
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_llmbatch.core.limits import Limits
+from airflow_provider_llmbatch.core.shards import Cutter
+from airflow_provider_llmbatch.exceptions import RequestTooLargeError
+
+LIMITS = Limits(
+    max_requests=3, max_bytes=100, one_model=True, source="https://vendor.invalid/limits", checked=date(2026, 11, 22)
+)
+
+
+def cut(lines, limits=LIMITS):
+    """Return the shards as lists of (index, size, model)."""
+    cutter = Cutter(limits)
+    shards = defaultdict(list)
+    for index, (size, model) in enumerate(lines):
+        shards[cutter.place(size=size, model=model, index=index)].append((index, size, model))
+    return dict(shards)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "changes", "counts"),
+    [
+        pytest.param([], {}, [], id="no-input-no-shards"),
+        pytest.param([10], {}, [1], id="one"),
+        pytest.param([10] * 3, {}, [3], id="exactly-full-by-count"),
+        pytest.param([10] * 4, {}, [3, 1], id="one-over-by-count"),
+        pytest.param([50, 50], {}, [2], id="exactly-full-by-bytes"),
+        pytest.param([50, 51], {}, [1, 1], id="one-byte-over"),
+        pytest.param([100], {}, [1], id="as-large-as-a-shard"),
+        pytest.param([100, 1, 100], {}, [1, 1, 1], id="order-is-kept-not-packed"),
+        pytest.param([50, 50], {"envelope_bytes": 1}, [1, 1], id="the-envelope-counts"),
+        pytest.param([49, 50], {"envelope_bytes": 1}, [2], id="full-with-the-envelope"),
+    ],
+)
+def test_cut(sizes, changes, counts):
+    shards = cut([(size, "m") for size in sizes], replace(LIMITS, **changes))
+
+    assert [len(shard) for shard in shards.values()] == counts
+
+
+def test_models_are_kept_apart_where_a_batch_takes_one_and_each_fills_its_own_shards():
+    shards = cut([(10, model) for model in "ababaabb"])
+
+    assert ["".join(model for _, _, model in shard) for shard in shards.values()] == ["aaa", "bbb", "a", "b"]
+
+
+def test_models_are_mixed_where_a_batch_may_mix_them():
+    shards = cut([(10, model) for model in "abc"], replace(LIMITS, one_model=False))
+
+    assert list(shards) == [0]
+
+
+@pytest.mark.parametrize(("size", "envelope", "room"), [(101, 0, "100"), (100, 1, "99")])
+def test_a_request_that_fits_no_shard_is_refused_before_anything_is_sent(size, envelope, room):
+    with pytest.raises(
+        RequestTooLargeError,
+        match=f"record 0: its request is {size} bytes; one batch takes at most {room} .*vendor.invalid.*Nothing",
+    ) as caught:
+        cut([(size, "m")], replace(LIMITS, envelope_bytes=envelope))
+
+    assert caught.value.context == {"index": 0, "bytes": size}
+
+
+def test_a_refused_request_leaves_the_cut_as_it_was():
+    cutter = Cutter(LIMITS)
+    cutter.place(size=10, model="m", index=0)
+    with pytest.raises(RequestTooLargeError):
+        cutter.place(size=101, model="m", index=1)
+
+    assert cutter.place(size=90, model="m", index=2) == 0
+
+
+@given(
+    lines=st.lists(st.tuples(st.integers(1, 60), st.sampled_from("abc")), max_size=60),
+    max_requests=st.integers(1, 7),
+    max_bytes=st.integers(60, 150),
+    envelope=st.integers(0, 20),
+    one_model=st.booleans(),
+)
+def test_every_request_lands_in_exactly_one_shard_and_no_shard_is_above_its_limits(
+    lines, max_requests, max_bytes, envelope, one_model
+):
+    limits = replace(
+        LIMITS,
+        max_requests=max_requests,
+        max_bytes=max_bytes + envelope,
+        envelope_bytes=envelope,
+        one_model=one_model,
+    )
+
+    shards = cut(lines, limits)
+
+    placed = [line for shard in shards.values() for line in shard]
+    assert sorted(placed) == [(index, size, model) for index, (size, model) in enumerate(lines)]
+    assert sorted(shards) == list(range(len(shards)))
+    for shard in shards.values():
+        assert len(shard) <= max_requests
+        assert sum(size for _, size, _ in shard) <= limits.max_bytes - envelope
+        assert [index for index, _, _ in shard] == sorted(index for index, _, _ in shard)
+        assert not one_model or len({model for _, _, model in shard}) == 1
+
+
+@given(lines=st.lists(st.tuples(st.integers(1, 60), st.sampled_from("ab")), max_size=60))
+def test_a_shard_that_is_called_full_gets_nothing_more(lines):
+    cutter = Cutter(LIMITS)
+    full = set()
+    for index, (size, model) in enumerate(lines):
+        place = cutter.place(size=size, model=model, index=index)
+        assert place not in full
+        full |= {number for number in range(place + 1) if cutter.is_full(number)}
+
+
+@given(sizes=st.lists(st.integers(1, 60), min_size=2, max_size=60))
+def test_within_a_model_a_shard_is_full_before_the_next_begins(sizes):
+    shards = list(cut([(size, "m") for size in sizes]).values())
+
+    for shard, following in zip(shards, shards[1:], strict=False):
+        filled = sum(size for _, size, _ in shard)
+        assert len(shard) == LIMITS.max_requests or filled + following[0][1] > LIMITS.max_bytes
