@@ -10,9 +10,12 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -23,25 +26,27 @@ HERE = Path(__file__).resolve().parent
 HOME = HERE.parent / ".demo"
 LOG = HOME / "logs" / "airflow.log"
 DAG_ID = "example_label_docstrings"
+BATCH = re.compile(r"Batch \S+ [-(].*?(?= +\[)")
 
 
 def main() -> int:
     """Run and report; the exit code says whether every record got an answer from both vendors."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # dag.test() takes a KeyboardInterrupt for a failed task, and goes on
     follow_parent()
     shutil.rmtree(HOME, ignore_errors=True)
     LOG.parent.mkdir(parents=True)
     screen = silence()
     started = time.monotonic()
-    with emulator() as url:
+    with emulator() as url, progress(screen):
         os.environ.update(settings(url))
-        print(f"\nThe emulator is at {url}. Airflow starts ...", file=screen)
+        print(f"\nThe emulator is at {url}. Airflow starts; its own log is {relative(LOG)}\n", file=screen)
         state = run_dag()
     if state != "success":
-        print(f"The run ended as {state!r}; the reason is in {LOG}", file=screen)
+        print(f"\nThe run ended as {state!r}; the reason is in {relative(LOG)}", file=screen)
         return 1
     for task_id, output in (("openai", "openai.jsonl"), ("anthropic", "anthropic.csv")):
         report(task_id, HOME / "llmbatch-examples" / output, screen)
-    print(f"\nAll in {time.monotonic() - started:.0f} s. Airflow's own log: {relative(LOG)}", file=screen)
+    print(f"\nAll in {time.monotonic() - started:.0f} s.", file=screen)
     return 0
 
 
@@ -64,6 +69,28 @@ def silence() -> TextIO:
     os.dup2(log, 1)
     os.dup2(log, 2)
     return screen
+
+
+@contextlib.contextmanager
+def progress(screen: TextIO) -> Iterator[None]:
+    """Show the lines of the log that say how the batches stand, each once, as they come."""
+    stop, shown = threading.Event(), set()
+
+    def follow() -> None:
+        with LOG.open(encoding="utf-8", errors="replace") as log:
+            while not stop.wait(0.2):
+                for line in log:
+                    if (found := BATCH.search(line)) and found[0] not in shown:
+                        shown.add(found[0])
+                        print(f"  {found[0]}", file=screen)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        follower.join()
 
 
 @contextlib.contextmanager
@@ -126,29 +153,32 @@ def report(task_id: str, output: Path, screen: TextIO) -> None:
     print(f"\n{summary['vendor']}: {summary['model']}", file=screen)
     for name, value in facts(summary, output):
         print(f"  {name:<9}{value}", file=screen)
-    for row in first_rows(output, 3):
-        print(f"    {row['name']:<24.24} {row['llm_output']:<12.12} {first_line(row['text'])}", file=screen)
+    for row in some_rows(output):
+        text = textwrap.shorten(row["text"], 60, placeholder=" ...")
+        print(f"    {row['name']:<34.34} {row['llm_output']:<10.10} {text}", file=screen)
 
 
 def facts(summary: dict[str, Any], output: Path) -> Iterator[tuple[str, str]]:
     counts, usage = summary["counts"], summary["usage"]
     batches = len(summary["batch_ids"])
-    yield "records", f"{counts['total']:,} in {batches} batches and {summary['rounds']} rounds"
+    yield "records", f"{counts['total']:,} in {batches} batches, {summary['rounds']} rounds"
     yield "verdicts", ", ".join(f"{n:,} {name}" for name, n in counts.items() if n and name != "total")
     yield "tokens", f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out"
-    yield "cost", f"{summary['cost_usd']} USD; {summary['sync_cost_usd']} USD without batches"
+    yield "cost", f"{dollars(summary['cost_usd'])} at batch prices, {dollars(summary['sync_cost_usd'])} without"
     yield "time", f"{summary['seconds']:.1f} s"
     yield "output", relative(output)
 
 
-def first_rows(path: Path, n: int) -> list[dict[str, Any]]:
+def dollars(amount: str | None) -> str:
+    return "unknown" if amount is None else f"{float(amount):.4f} USD"
+
+
+def some_rows(path: Path) -> list[dict[str, Any]]:
+    """Return three rows from all over the file, with a label that says something."""
     with path.open(encoding="utf-8") as lines:
         rows = csv.DictReader(lines) if path.suffix == ".csv" else map(json.loads, lines)
-        return [row for row, _ in zip(rows, range(n), strict=False)]
-
-
-def first_line(text: str) -> str:
-    return text.strip().split("\n")[0][:60]
+        telling = [row for row in rows if row["llm_output"] not in ("", None, "other")]
+    return [telling[len(telling) * part // 4] for part in (1, 2, 3)]
 
 
 def relative(path: Path) -> str:

@@ -28,10 +28,11 @@ from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 
 OPENAI = "openai:gpt-6-luna"
 ANTHROPIC = "anthropic:claude-haiku-5-5"
-PROMPT = """Which one of: text, numbers, files, network, concurrency, dates, system, language, other
-describes {{ record.name }}? Answer with that word only.
-
-{{ record.text }}"""
+SYSTEM = (
+    "You sort documentation. Answer with one of: string, number, file, directory, process, thread, socket, "
+    "message, time, class, module, test, error, other."
+)
+PROMPT = "What is {{ record.name }} about?\n\n{{ record.text }}"
 FOLDER = f"file://{os.environ.get('AIRFLOW_HOME', Path.home() / 'airflow')}/llmbatch-examples"
 NOT_LIBRARY = {"site-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo"}
 
@@ -75,6 +76,7 @@ def example_label_docstrings():
         task_id="openai",
         model=OPENAI,
         source="{{ params.folder }}/docstrings.jsonl",
+        system=SYSTEM,
         prompt=PROMPT,
         key="name",
         max_tokens=16,
@@ -86,6 +88,7 @@ def example_label_docstrings():
         task_id="anthropic",
         model=ANTHROPIC,
         source="{{ params.folder }}/docstrings.csv",
+        system=SYSTEM,
         prompt=PROMPT,
         key="name",
         max_tokens=16,
@@ -94,16 +97,16 @@ def example_label_docstrings():
     )
 
     # [START howto_read]
-    @task
+    @task(multiple_outputs=False)
     def compare(params: dict | None = None) -> dict[str, str]:
         """For each label of the first vendor: how often the second chose the same."""
         folder = ObjectStoragePath(params["folder"])
         with (folder / "openai.jsonl").open() as jsonl, (folder / "anthropic.csv").open() as table:
-            first = {row["llm_key"]: row["llm_output"] for row in map(json.loads, jsonl)}
+            first = {row["llm_key"]: row["llm_output"] for row in map(json.loads, jsonl) if row["llm_output"]}
             second = {row["llm_key"]: row["llm_output"] for row in csv.DictReader(table)}
         total = Counter(first.values())
-        same = Counter(label for key, label in first.items() if second.get(key) == label)
-        return {label: f"{same[label]} of {n}" for label, n in total.most_common(20)}
+        same = Counter(label for key, label in first.items() if second[key] == label)
+        return {label: f"{same[label]:,} of {n:,}" for label, n in total.most_common(10)}
 
     # [END howto_read]
 

@@ -32,7 +32,7 @@ def example_three_operators():
         task_id="submit",
         model=MODEL,
         source=ERRORS,
-        prompt="Answer with one of: retry, give up. A program meets this error: {{ record.text }}",
+        prompt="Answer with one of: retry, abort. A program meets this error: {{ record.text }}",
         key="name",
         max_tokens=16,
         wait_for_completion=False,

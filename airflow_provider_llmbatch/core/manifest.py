@@ -33,6 +33,8 @@ SCHEMA = 1
 
 Kind = Literal["prepared", "intent", "lost", "submitted", "void", "ended", "collected"]
 Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
+_PHASES: tuple[Literal["submitted", "ended", "collected"], ...] = ("submitted", "ended", "collected")
+"""Those that an event of the same name begins, in order."""
 
 _NAME = re.compile(
     r"^r(?P<round>\d+)(?:-(?P<shard>\d{5,})(?:\.(?P<attempt>\d+))?)?\."
@@ -252,14 +254,14 @@ def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]
     state.phase = "unknown"
     if "lost" in seen:
         state.lost_at = seen["lost"].at
+    for phase in _PHASES:
+        if phase in seen:
+            state.phase = phase
+            state.batch_id = seen[phase].batch_id or state.batch_id
     if "submitted" in seen:
-        state.phase = "submitted"
-        state.batch_id = seen["submitted"].batch_id
         state.submitted_at = seen["submitted"].at
     if "ended" in seen:
-        state.phase = "ended"
         state.batch = seen["ended"].batch
     if "collected" in seen:
-        state.phase = "collected"
         state.tally = seen["collected"].tally
     return state

@@ -15,7 +15,6 @@ from airflow_provider_llmbatch.emulator.clock import Clock
 from airflow_provider_llmbatch.emulator.usage import FIELDS, NOTHING, Usage
 from airflow_provider_llmbatch.emulator.wire import VENDORS, Vendor
 
-
 MAX_CALLS = 100_000
 """Calls that are held in memory; the file has them all."""
 

@@ -77,7 +77,9 @@ class AnthropicError(ApiError):
     """``{"type": "error", "error": {"type", "message"}, "request_id"}`` (WIRE_EXAMPLES §2.4)."""
 
     def body(self, request_id: str | None) -> dict[str, Any]:
-        error = {"type": self.fields.get("type") or anthropic_type(self.status), "message": self.message}
+        kind = self.fields.get("type")
+        kind = kind if kind in ANTHROPIC_STATUS else anthropic_type(self.status)
+        error = {"type": kind, "message": self.message}
         if self.fields.get("details"):
             error["details"] = self.fields["details"]
         return {"type": "error", "error": error, "request_id": request_id}
@@ -127,6 +129,10 @@ ANTHROPIC_STATUS = {
     "overloaded_error": 529,
 }
 """HTTP status of every error type (FACTS §2.5)."""
+
+
+ERROR_STATUS = OPENAI_STATUS | ANTHROPIC_STATUS
+"""HTTP status of an error by its name, so that one fault may be for both vendors."""
 
 
 def anthropic_type(status: int) -> str:

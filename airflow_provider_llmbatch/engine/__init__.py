@@ -22,26 +22,28 @@ def advance(job: Job) -> Wait | Done:
 
     :raises LLMBatchError: It cannot go on; the message says what is kept and what the next try will do.
     """
-    watched = start(job)
+    prepare(job)
     while True:
         collect(job)
-        watched |= submit(job)
+        watched = submit(job)
         if not job.manifest.rounds[-1].is_collected:
             return _wait(job, watched)
         if not prepare_next(job):
             return Done(finish(job))
 
 
-def start(job: Job) -> set[str]:
-    """Prepare the job if that was not done, and send what may be sent now.
+def start(job: Job) -> None:
+    """Prepare the job if that was not done, and send what may be sent now."""
+    prepare(job)
+    submit(job)
 
-    :return: Batches to watch that may be ours.
-    """
+
+def prepare(job: Job) -> None:
+    """Read what has happened so far; if that is nothing, check everything and write the requests of round 1."""
     if not job.refresh().rounds:
         check_output(job.terms.output_uri)
         job.hook.preflight()
         prepare_first(job)
-    return submit(job)
 
 
 def _wait(job: Job, watched: set[str]) -> Wait:
@@ -50,8 +52,8 @@ def _wait(job: Job, watched: set[str]) -> Wait:
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
     wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
     wakes += [max(grace_end(job, shard), now + 5) for shard in waiting if shard.phase == "unknown"]
-    began = min((shard.submitted_at for shard in job.manifest.shards if shard.submitted_at), default=now)
-    give_up_at = began + job.terms.patience
+    began = min((shard.submitted_at for shard in job.manifest.shards if shard.submitted_at), default=None)
+    give_up_at = (began or job.manifest.rounds[0].prepared_at) + job.terms.patience
     if now > give_up_at:
         raise _too_late(job, open_ids)
     return Wait(

@@ -7,6 +7,8 @@ by an intent, made once, and followed by an event; where the event is missing we
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import msgspec
@@ -126,7 +128,8 @@ def grace_end(job: Job, shard: ShardState) -> float:
 
 def _is_ours(job: Job, shard: ShardState, batch: Batch) -> bool:
     """Compare the custom ids of an ended batch with ours: the prefix of its first result line is proof."""
-    with job.folder.files.landing(f"results/.proof-{batch.batch_id}") as path:
+    with TemporaryDirectory(prefix="llmbatch-") as scratch:
+        path = Path(scratch) / "results.jsonl"
         job.hook.download(batch, path)
         with path.open("rb") as file:
             for line in file:

@@ -137,6 +137,8 @@ class SdkHook(BatchHook):
     def fetch(self, paths: Collection[str], target: Path) -> None:
         """Download what lies at *paths*, one after the other, into one file.
 
+        A 404 is tried again like an outage: just after a batch has ended, its results may not be seen yet (FACTS §2.3).
+
         :raises TransferError: One of them came short, however often it was tried.
         """
         with target.open("wb") as file:
@@ -146,7 +148,7 @@ class SdkHook(BatchHook):
                     try:
                         self._fetch_once(path, file)
                         break
-                    except (UnavailableError, BusyError, TransferError) as error:
+                    except (UnavailableError, BusyError, TransferError, NotFoundError) as error:
                         if attempt == DOWNLOAD_TRIES:
                             raise TransferError(
                                 f"{self.vendor}: GET {path} failed {attempt} times, the last time with: {error} "

@@ -75,6 +75,8 @@ class JobShell(BaseOperator):
                 "max_rounds must be at least 1, max_failed_ratio between 0 and 1, and poll_interval above 0. "
                 "Nothing was sent."
             )
+        if self.max_active_batches is not None and self.max_active_batches < 1:
+            raise InputError("max_active_batches must be at least 1, or None for no limit. Nothing was sent.")
         patience = self.deadline.total_seconds() if isinstance(self.deadline, timedelta) else float(self.deadline)
         return Terms(
             output_uri=self.output_uri,
@@ -201,7 +203,7 @@ class LLMBatchJobOperator(JobShell):
             if self.wait_for_completion:
                 return self._finish(job, identity)
             start(job)
-            publish(job, identity, "in_progress")
+            publish(job, identity, "submitted")
             return submitted(job)
 
     def _begin(self, context: Context, identity: Identity) -> Job:

@@ -9,7 +9,7 @@ from time import time
 from typing import Any
 
 from airflow_provider_llmbatch._compat import BaseSensorOperator, Context, conf
-from airflow_provider_llmbatch._shell import PATIENCE, airflow_errors, identity_of, job_uri_of
+from airflow_provider_llmbatch._shell import PATIENCE, airflow_errors, job_uri_of
 from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.exceptions import DeadlineError, InputError
 from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
@@ -55,7 +55,7 @@ class LLMBatchJobSensor(BaseSensorOperator):
             return super().execute(context)
         with airflow_errors():
             if not self.poke(context):
-                self._defer(context, time() + float(self.timeout))
+                self._defer(time() + float(self.timeout))
         return None
 
     def poke(self, context: Context) -> bool:
@@ -77,9 +77,9 @@ class LLMBatchJobSensor(BaseSensorOperator):
                     "clear this task to wait on."
                 )
             if not self.poke(context):
-                self._defer(context, time() + float(self.timeout))
+                self._defer(time() + float(self.timeout))
 
-    def _defer(self, context: Context, give_up_at: float) -> None:
+    def _defer(self, give_up_at: float) -> None:
         vendor, conn_id, batch_ids = self._batches()
         waiting = Waiting(
             vendor=vendor,
@@ -87,7 +87,6 @@ class LLMBatchJobSensor(BaseSensorOperator):
             batch_ids=batch_ids,
             give_up_at=give_up_at,
             poll_interval=float(_seconds(self.poke_interval)),
-            task_instance=asdict(identity_of(context)),
         )
         self.defer(
             trigger=LLMBatchJobTrigger(cancel_on_kill=False, **asdict(waiting)), method_name=self.resume.__name__

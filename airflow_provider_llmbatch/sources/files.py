@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -16,6 +17,8 @@ from airflow_provider_llmbatch.exceptions import SourceError
 
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".csv")
 _MAX_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters refuses a long review
+_CHANGED = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+"""What file systems call the mark of a file's version, the most telling first."""
 
 
 class FileSource:
@@ -38,9 +41,7 @@ class FileSource:
     def identity(self) -> dict[str, Any]:
         """Return the file's address, size and time of change or etag."""
         info = self._stat()
-        changed = next(
-            (info[name] for name in ("ETag", "etag", "mtime", "LastModified", "updated") if name in info), ""
-        )
+        changed = next((info[name] for name in _CHANGED if name in info), "")
         return {"kind": "file", "uri": self.uri, "size": info.get("size"), "changed": str(changed)}
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -52,11 +53,15 @@ class FileSource:
             yield from read(file)
 
     def _stat(self) -> Mapping[str, Any]:
-        path = ObjectStoragePath(self.uri)
         try:
+            path = ObjectStoragePath(self.uri)
             info: Mapping[str, Any] = path.fs.info(path.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise SourceError(f"source {self.uri!r} is not there. Nothing was sent.", uri=self.uri) from None
+        except ValueError as error:  # no installed package serves the scheme
+            raise SourceError(
+                f"source {self.uri!r} cannot be opened: {error}. Nothing was sent.", uri=self.uri
+            ) from None
         if info.get("type") == "directory":
             raise SourceError(f"source {self.uri!r} is a folder, not a file. Nothing was sent.", uri=self.uri)
         return info
@@ -65,19 +70,14 @@ class FileSource:
         lines = gzip.open(file) if self.uri.lower().endswith(".gz") else file  # noqa: SIM115 - closed with `file`
         try:
             for number, row in jsonl.read(lines):
-                where = f"{self.uri}, line {number}"
                 if not isinstance(row, dict):
-                    raise SourceError(
-                        f"{where}: a record is a JSON object; this line is a {type(row).__name__}. Nothing was sent.",
-                        line=number,
-                    )
-                yield where, row
+                    raise self._bad(number, f"is a {type(row).__name__}; a record is a JSON object")
+                yield f"{self.uri}, line {number}", row
         except jsonlines.InvalidLineError as error:
-            reason = str(error.__cause__ or "null is not a record")
-            raise SourceError(
-                f"{self.uri}, line {error.lineno} is not JSON: {reason}. Nothing was sent. Correct or remove the line.",
-                line=error.lineno,
-            ) from None
+            reason = error.__cause__ or "null is not a record"
+            raise self._bad(error.lineno, f"is not JSON: {reason}") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise SourceError(f"source {self.uri!r} is not whole: {error}. Nothing was sent.", uri=self.uri) from None
 
     def _csv(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         csv.field_size_limit(_MAX_CSV_FIELD)
@@ -85,26 +85,32 @@ class FileSource:
         try:
             self._check_header(reader.fieldnames or ())
             for row in reader:
-                where = f"{self.uri}, line {reader.line_num}"
                 if None in row or None in row.values():
-                    raise SourceError(
-                        f"{where}: the row does not have the header's {len(reader.fieldnames or ())} columns. "
-                        "Nothing was sent. Correct or quote the row.",
-                        line=reader.line_num,
-                    )
-                yield where, row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise SourceError(
-                f"{self.uri}, line {reader.line_num + 1} is not CSV in UTF-8: {type(error).__name__}. "
-                "Nothing was sent. Correct the file.",
-                line=reader.line_num + 1,
-            ) from None
+                    columns = len(reader.fieldnames or ())
+                    raise self._bad(reader.line_num, f"does not have the header's {columns} columns")
+                yield f"{self.uri}, line {reader.line_num}", row
+        except csv.Error as error:
+            raise self._bad(reader.line_num + 1, f"is not CSV: {error}") from None
+        except UnicodeDecodeError:
+            raise self._bad(_first_not_utf8(file), "is not UTF-8; save the file as UTF-8") from None
 
     def _check_header(self, names: Sequence[str]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise SourceError(
-                f"{self.uri}, line 1: the header names {', '.join(map(repr, twice))} more than once. Nothing was sent. "
-                "Rename the columns: of two with one name only one would survive.",
-                line=1,
-            )
+            raise self._bad(1, f"names {', '.join(map(repr, twice))} more than once; only one would survive")
+
+    def _bad(self, line: int, what: str) -> SourceError:
+        return SourceError(
+            f"{self.uri}, line {line} {what}. Nothing was sent. Correct or remove the line.", uri=self.uri, line=line
+        )
+
+
+def _first_not_utf8(file: IO[bytes]) -> int:
+    """Return the number of the first line that is not UTF-8: the reader decodes blocks and cannot tell."""
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return number
+    return 1

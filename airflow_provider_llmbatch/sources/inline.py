@@ -24,8 +24,16 @@ class InlineSource:
         return f"<{len(self._items):,} inline records>"
 
     def identity(self) -> dict[str, Any]:
-        """Return the number of records and a digest of them."""
-        digest = sha256(msgspec.json.encode(list(self._items), order="sorted")).hexdigest()
+        """Return the number of records and a digest of them.
+
+        :raises SourceError: One of them holds what JSON cannot.
+        """
+        try:
+            items = [dict(item) if isinstance(item, Mapping) else item for item in self._items]
+            digest = sha256(msgspec.json.encode(items, order="sorted")).hexdigest()
+        except (TypeError, UnicodeEncodeError) as error:
+            reason = "text that is not Unicode" if isinstance(error, UnicodeEncodeError) else str(error)
+            raise SourceError(f"source: its records must be JSON ({reason}). Nothing was sent.") from None
         return {"kind": "inline", "records": len(self._items), "sha256": digest}
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,6 +7,7 @@ object stores it is one PUT. *Not there* and *unreadable* are different answers.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,13 +16,27 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
-from airflow_provider_llmbatch.exceptions import ManifestError
+from airflow_provider_llmbatch.exceptions import InputError, ManifestError
+
+_UNSUPPORTED = {errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+"""How mounted buckets and some network disks say that they know no hard links, or cannot sync a directory."""
 
 
 def open_folder(uri: str) -> Folder:
-    """Return the folder at *uri*: any scheme that Airflow's ``ObjectStoragePath`` takes; a bare path is a file path."""
-    path = ObjectStoragePath(uri)
-    return LocalFolder(path, uri) if path.protocol in ("file", "local", "") else Folder(path, uri)
+    """Return the folder at *uri*: any scheme that Airflow's ``ObjectStoragePath`` takes; a bare path is a file path.
+
+    :raises InputError: No installed package serves the scheme.
+    """
+    try:
+        path = ObjectStoragePath(uri)
+        local = path.protocol in ("file", "local", "") or not path.fs
+    except ValueError as error:
+        raise InputError(
+            f"{uri!r} cannot be opened: {error}. Nothing was sent. Install the Airflow provider that serves it, for "
+            "example with airflow-provider-llmbatch[s3].",
+            uri=uri,
+        ) from None
+    return LocalFolder(path, uri) if local else Folder(path, uri)
 
 
 class Folder:
@@ -53,10 +68,7 @@ class Folder:
             fs.pipe_file(key, data, mode="create")
         except FileExistsError:
             return False
-        except (
-            TypeError,
-            ValueError,
-        ):  # no conditional write on this store: see docs/explanation/idempotency.md
+        except (TypeError, ValueError):  # this store knows no conditional write
             if fs.exists(key):
                 return False
             fs.pipe_file(key, data)
@@ -130,11 +142,21 @@ class Folder:
             part.rename(path)
         return path
 
-    def move(self, new_uri: str) -> None:
-        """Move the whole folder to *new_uri*, on the same storage."""
-        target = ObjectStoragePath(new_uri)
-        self._root.fs.mv(self._root.path, target.path, recursive=True)
-        self._root.fs.invalidate_cache()
+    def move(self, new_uri: str, *, last: str) -> None:
+        """Move the whole folder to *new_uri*, on the same storage.
+
+        :param last: The document that goes last. An object store moves file by file; after a crash the folder is here
+            as long as this document is, and the move is done again.
+        """
+        fs = self._root.fs
+        source, target = (fs._strip_protocol(path) for path in (self._root.path, ObjectStoragePath(new_uri).path))
+        fs.invalidate_cache()
+        found = sorted(fs.find(source), key=lambda name: name == f"{source}/{last}")
+        fs.copy(found, [target + name.removeprefix(source) for name in found])
+        if len(found) > 1:
+            fs.rm(found[:-1])
+        fs.rm(found[-1:])
+        fs.invalidate_cache()
 
     def _at(self, name: str) -> tuple[Any, str]:
         return self._root.fs, f"{self._root.path.rstrip('/')}/{name}"
@@ -165,8 +187,23 @@ class LocalFolder(Folder):
                 os.link(part, self.path / name)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                return self._claim(name, data)
             _sync_directory((self.path / name).parent)
             return True
+
+    def _claim(self, name: str, data: bytes) -> bool:
+        """Write under the final name at once: a crash leaves a document that reads as damaged, never as absent."""
+        try:
+            with (self.path / name).open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return False
+        return True
 
     def replace(self, name: str, data: bytes) -> None:
         with self._synced(name, data) as part:
@@ -197,7 +234,7 @@ class LocalFolder(Folder):
     @contextlib.contextmanager
     def landing(self, name: str) -> Iterator[Path]:
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         part = path.with_name(f".{path.name}.{uuid4().hex}.part")
         try:
             yield part
@@ -211,15 +248,15 @@ class LocalFolder(Folder):
     def local(self, name: str) -> Path:
         return self.path / name
 
-    def move(self, new_uri: str) -> None:
+    def move(self, new_uri: str, *, last: str) -> None:
         target = Path(ObjectStoragePath(new_uri).path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(target.parent)
         self.path.rename(target)
 
     @contextlib.contextmanager
     def _synced(self, name: str, data: bytes) -> Iterator[Path]:
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         part = path.with_name(f".{path.name}.{uuid4().hex}.part")
         try:
             with part.open("wb") as file:
@@ -231,10 +268,21 @@ class LocalFolder(Folder):
             part.unlink(missing_ok=True)
 
 
+def _make_directory(path: Path) -> None:
+    """Make *path* and what is above it, each as durable as the documents in it."""
+    if not path.is_dir():
+        _make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_directory(path.parent)
+
+
 def _sync_directory(path: Path) -> None:
-    """Make a rename durable: without this a power cut may forget a paid batch."""
+    """Make a new name durable: without this a power cut may forget a paid batch."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(handle)

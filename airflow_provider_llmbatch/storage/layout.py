@@ -65,8 +65,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
 def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     """Return where the job of one task instance lies."""
-    parts = [base_uri.rstrip("/"), *(quote(part, safe=":+~") for part in (dag_id, run_id, task_id))]
+    parts = [base_uri.rstrip("/"), *map(_quoted, (dag_id, run_id, task_id))]
     return "/".join([*parts, str(map_index)] if map_index >= 0 else parts)
+
+
+def _quoted(part: str) -> str:
+    """Return *part* as one step of a path; Airflow takes even ``..`` for an id."""
+    return part.replace(".", "%2E") if part in (".", "..") else quote(part, safe=":+~")
 
 
 class JobFolder:
@@ -85,13 +90,20 @@ class JobFolder:
         if document is None:
             return None
         try:
-            return msgspec.json.decode(document, type=Spec)
+            spec = msgspec.json.decode(document, type=Spec)
         except msgspec.MsgspecError as error:
             raise ManifestError(
                 f"{self.files.uri_of(SPEC)!r} is there but cannot be read ({error}). Nothing was submitted. "
                 "Restore the file, or reset the job to ask anew.",
                 uri=self.uri,
             ) from None
+        if spec.schema > SCHEMA:
+            raise ManifestError(
+                f"{self.files.uri_of(SPEC)!r} has schema {spec.schema}; this release reads up to {SCHEMA}. Nothing was "
+                "submitted. Install the release that wrote it, or a later one.",
+                uri=self.uri,
+            )
+        return spec
 
     def begin(self, spec: Spec) -> Spec:
         """Write *spec* once and return the one that holds: another attempt may have been faster."""
@@ -120,7 +132,7 @@ class JobFolder:
         """Move everything aside, so that a new question starts afresh; return where it lies now."""
         parent, _, name = self.uri.rpartition("/")
         target = f"{parent}/{SUPERSEDED}/{name}/{generation:04}"
-        self.files.move(target)
+        self.files.move(target, last=SPEC)
         self.files = open_folder(self.uri)
         return target
 

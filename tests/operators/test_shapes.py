@@ -27,9 +27,10 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def asking(vendor, source, tmp_path):
+def asking(vendor, emulator, source, tmp_path):
     """Parameters of the asking task; the folder differs, the task instance does not."""
     vendor.connect(max_requests=8)
+    emulator.set_options(batch_seconds=240)  # 0.2 s of wall time
 
     def parameters(where, **more):
         return {
@@ -53,6 +54,7 @@ def test_one_operator_and_three_write_the_same_bytes(vendor, emulator, asking, t
 
     summary = LLMBatchJobOperator(**asking("a", output_uri=str(one), deferrable=False)).execute(context())
     emulator.reset()
+    emulator.set_options(batch_seconds=240)
     emulator.fault("*.batches.create", row="missing", count=2, times=1)
     submitted = LLMBatchJobOperator(**asking("b", wait_for_completion=False)).execute(context())
     sensor = LLMBatchJobSensor(task_id="wait", job=submitted, poke_interval=0.5, deferrable=False)
@@ -123,7 +125,8 @@ def test_a_cancel_task_stops_what_runs_and_a_reconcile_task_keeps_what_was_finis
     assert emulator.bill()["total"]["requests_billed"] == 30
 
 
-def test_the_sensor_takes_a_list_of_batch_ids(vendor, asking):
+def test_the_sensor_takes_a_list_of_batch_ids(vendor, emulator, asking):
+    emulator.set_options(batch_seconds=36_000)
     submitted = LLMBatchJobOperator(**asking("a", wait_for_completion=False)).execute(context())
     sensor = LLMBatchJobSensor(task_id="wait", job=submitted["batch_ids"], vendor=vendor.vendor, deferrable=False)
 
@@ -135,6 +138,7 @@ def test_the_sensor_takes_a_list_of_batch_ids(vendor, asking):
 
 
 def test_killing_the_task_asks_for_the_cancel(vendor, emulator, asking):
+    emulator.set_options(batch_seconds=36_000)
     operator = LLMBatchJobOperator(**asking("a", deferrable=True))
     with pytest.raises(TaskDeferred):
         operator.execute(context())

@@ -15,7 +15,7 @@ from airflow_provider_llmbatch.emulator.faults import Fault
 from airflow_provider_llmbatch.emulator.ids import digest, letters
 from airflow_provider_llmbatch.emulator.lifecycle import Phase
 from airflow_provider_llmbatch.emulator.row_faults import RowFaults
-from airflow_provider_llmbatch.emulator.wire import ANTHROPIC_STATUS, AnthropicError
+from airflow_provider_llmbatch.emulator.wire import ERROR_STATUS, AnthropicError
 from airflow_provider_llmbatch.emulator.work import Answer
 from airflow_provider_llmbatch.emulator.world import World
 
@@ -101,11 +101,11 @@ def rules(world: World, *, in_batch: bool, version: str, betas: tuple[str, ...])
 
 def row_error(fault: Fault) -> AnthropicError:
     """Make the error that a fault wants for a row."""
-    kind = fault.code if fault.row == "error" else fault.row
-    status = fault.status or ANTHROPIC_STATUS.get(kind, 400)
-    text = fault.message or f"The emulator was asked to fail this request with {kind or status}."
+    name = fault.code if fault.row == "error" else fault.row
+    status = fault.status or ERROR_STATUS.get(name, 400)
+    text = fault.message or f"The emulator was asked to fail this request with {name or status}."
     details = {"error_code": fault.details} if fault.details else None
-    return AnthropicError(status, text, type=kind or None, details=details)
+    return AnthropicError(status, text, type=name, details=details)
 
 
 def _errored(asked: _Request, mark: str, error: AnthropicError) -> Answer:

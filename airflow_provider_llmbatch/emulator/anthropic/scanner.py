@@ -9,6 +9,8 @@ import msgspec
 
 WINDOW_BYTES = 1 << 20
 _END = re.compile(r"trailing characters \(byte (\d+)\)")
+_AT = re.compile(r"\(byte (\d+)\)")
+_LONGEST_ESCAPE = len(r"\ud83d\ude00")
 _SPACE = re.compile(rb"[ \t\r\n]*")
 
 
@@ -62,12 +64,17 @@ class Scanner:
                 if end:
                     # It counts the offending character in.
                     return self._cut(int(end.group(1)) - 1)
-                if "truncated" not in str(error) or not self._more():
+                if not self._may_be_cut(str(error)) or not self._more():
                     raise
             else:
                 # The value ends where the window does: it may go on behind it.
                 if not self._more():
                     return self._cut(len(self.buffer) - self.at)
+
+    def _may_be_cut(self, error: str) -> bool:
+        """Return whether *error* is at the very end of the window, where a number or an escape may go on."""
+        at = _AT.search(error)
+        return "truncated" in error or bool(at and int(at.group(1)) + _LONGEST_ESCAPE > len(self.buffer) - self.at)
 
     def _cut(self, length: int) -> bytes:
         start, self.at = self.at, self.at + length

@@ -145,7 +145,10 @@ def _times(world: World, batch: Batch, now: float) -> dict[str, int | None]:
     reached: dict[str, float | None] = dict.fromkeys(
         ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
     )
-    if phase not in (Phase.VALIDATING, Phase.FAILED) and (course.cancelled or now) >= course.started:
+    if (
+        phase not in (Phase.VALIDATING, Phase.FAILED)
+        and (now if course.cancelled is None else course.cancelled) >= course.started
+    ):
         reached["in_progress"] = course.started
     if phase in (Phase.FINALIZING, Phase.COMPLETED):
         reached["finalizing"] = since if phase == Phase.FINALIZING else since - course.finalize

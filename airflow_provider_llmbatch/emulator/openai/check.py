@@ -69,7 +69,7 @@ class Checker:
 
     def _try(self, number: int, line: bytes) -> None:
         try:
-            self._read(line, number)
+            self._read(line)
         except _Refused as refused:
             self.errors.append({**refused.entry, "line": number})
 
@@ -88,7 +88,7 @@ class Checker:
     def _fail(self, code: str, message: str) -> None:
         self.errors.append({"code": code, "message": message, "param": None, "line": None})
 
-    def _read(self, line: bytes, number: int) -> None:
+    def _read(self, line: bytes) -> None:
         try:
             # A byte order mark is no JSON either: msgspec refuses it.
             request = self.decoder.decode(line)

@@ -18,7 +18,7 @@ from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
 from airflow_provider_llmbatch.emulator.openai.params import Rules, Turn
 from airflow_provider_llmbatch.emulator.row_faults import RowFaults
 from airflow_provider_llmbatch.emulator.usage import NOTHING, Usage
-from airflow_provider_llmbatch.emulator.wire import OPENAI_STATUS, ApiError, OpenAIError
+from airflow_provider_llmbatch.emulator.wire import ANTHROPIC_STATUS, ERROR_STATUS, ApiError, OpenAIError
 from airflow_provider_llmbatch.emulator.work import ERROR, OUTPUT, Answer
 from airflow_provider_llmbatch.emulator.world import World
 
@@ -149,10 +149,12 @@ def rules(world: World, *, in_batch: bool) -> Rules:
 
 def row_error(fault: Fault) -> OpenAIError:
     """Make the error that a fault wants for a row."""
-    code = fault.code if fault.row == "error" else fault.row
-    status = fault.status or OPENAI_STATUS.get(code, 400)
-    text = fault.message or f"The emulator was asked to fail this request with {code or status}."
-    return OpenAIError(status, text, code=None if code == "server_error" else code or None)
+    name = fault.code if fault.row == "error" else fault.row
+    status = fault.status or ERROR_STATUS.get(name, 400)
+    text = fault.message or f"The emulator was asked to fail this request with {name or status}."
+    # What is a type and no code shows in the type, which the status decides.
+    is_type = name == "server_error" or name in ANTHROPIC_STATUS
+    return OpenAIError(status, text, code=None if is_type else name or None)
 
 
 def never_ran(mark: str, custom_id: str, code: str, message: str) -> bytes:
