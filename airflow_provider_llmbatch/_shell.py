@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +28,8 @@ from airflow_provider_llmbatch.triggers.watch import Event, Waiting, Watcher
 
 PATIENCE = timedelta(hours=26)
 """Both vendors promise 24 h and end late."""
+REMEMBERED = 30 * 24 * 60 * 60
+"""Seconds after which neither vendor knows a batch any more (FACTS §0)."""
 NO_RETRY_HELPS = (InputError, RejectedError, CredentialError, BudgetExhaustedError, IncompleteError)
 LOCAL_EXECUTORS = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor"})
 
@@ -47,6 +50,18 @@ def identity_of(context: Context) -> Identity:
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return Identity(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
+
+
+def lookup_since(context: Context) -> float | None:
+    """Return from when on an earlier attempt may have sent something, or ``None`` if this is the first.
+
+    A cleared run starts anew, so its own start is not early enough; neither vendor keeps a batch longer than 30 days.
+    """
+    if (context["ti"].try_number or 1) <= 1:
+        return None
+    run = context.get("dag_run")
+    times = [getattr(run, name, None) for name in ("run_after", "queued_at", "start_date", "logical_date")]
+    return max(min((at.timestamp() for at in times if at), default=0.0), time.time() - REMEMBERED)
 
 
 def job_uri_of(job: Any) -> str:

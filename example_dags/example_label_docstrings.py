@@ -16,6 +16,7 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 try:
@@ -101,9 +102,10 @@ def example_label_docstrings():
     def compare(params: dict | None = None) -> dict[str, str]:
         """For each label of the first vendor: how often the second chose the same."""
         folder = ObjectStoragePath(params["folder"])
-        with (folder / "openai.jsonl").open() as jsonl, (folder / "anthropic.csv").open() as table:
-            first = {row["llm_key"]: row["llm_output"] for row in map(json.loads, jsonl) if row["llm_output"]}
-            second = {row["llm_key"]: row["llm_output"] for row in csv.DictReader(table)}
+        rows = map(json.loads, StringIO((folder / "openai.jsonl").read_text()))
+        first = {row["llm_key"]: row["llm_output"] for row in rows if row["llm_status"] == "succeeded"}
+        rows = csv.DictReader(StringIO((folder / "anthropic.csv").read_text()))
+        second = {row["llm_key"]: row["llm_output"] for row in rows}
         total = Counter(first.values())
         same = Counter(label for key, label in first.items() if second[key] == label)
         return {label: f"{same[label]:,} of {n:,}" for label, n in total.most_common(10)}

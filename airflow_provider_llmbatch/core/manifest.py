@@ -65,6 +65,7 @@ _ESSENTIAL = {"prepared": "shards", "submitted": "batch_id", "ended": "batch", "
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened. Which fields are set depends on ``kind``.
 
+    :ivar job: The job's ten hex digits; an event of another job in the same folder is not ours.
     :ivar at: Epoch seconds.
     :ivar until: intent: the paid call is given up by then; void: do not try again before this.
     :ivar staged: intent: what was uploaded for it, by role.
@@ -72,6 +73,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     schema: int
+    job: str
     kind: Kind
     round: int
     at: float

@@ -137,14 +137,14 @@ def _mapping(value: Any, what: str, record: Record) -> Mapping[str, Any]:
     )
 
 
-def job_id(*, dag_id: str, run_id: str, task_id: str, map_index: int, generation: int) -> str:
+def job_id(*, dag_id: str, run_id: str, task_id: str, map_index: int, fingerprint: str, generation: int = 0) -> str:
     """Return the ten hex digits that mark everything of one job at the vendor.
 
-    ``try_number`` is not in it, so that every attempt finds what an earlier one sent. *generation* counts the
-    questions that this task instance asked before (``on_change="restart"``, ``reset``), so that a new question is
-    never answered with the old one's batches.
+    ``try_number`` is not in it, so that every attempt finds what an earlier one sent, even if the job's folder was
+    lost. *fingerprint* and *generation* (how often this question was reset) are, so that a new question is never
+    answered with the old one's batches.
     """
-    parts = [dag_id, run_id, task_id, str(map_index), str(generation)]
+    parts = [dag_id, run_id, task_id, str(map_index), fingerprint, str(generation)]
     return sha256("\0".join(parts).encode()).hexdigest()[:10]
 
 

@@ -52,8 +52,9 @@ def _wait(job: Job, watched: set[str]) -> Wait:
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
     wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
     wakes += [max(grace_end(job, shard), now + 5) for shard in waiting if shard.phase == "unknown"]
-    began = min((shard.submitted_at for shard in job.manifest.shards if shard.submitted_at), default=None)
-    give_up_at = (began or job.manifest.rounds[0].prepared_at) + job.terms.patience
+    round_ = job.manifest.rounds[-1]
+    began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared_at)
+    give_up_at = began + job.terms.patience
     if now > give_up_at:
         raise _too_late(job, open_ids)
     return Wait(

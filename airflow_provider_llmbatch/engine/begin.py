@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -38,24 +39,39 @@ def begin(
     terms: Terms,
     *,
     on_change: OnChange = "restart",
+    lookup_since: float | None = None,
     **seams: Any,
 ) -> Job:
     """Open the job of *identity*, or begin it.
 
     :param on_change: What to do when the folder holds another question: ``restart`` moves it aside and cancels its
         live batches, ``fail`` stops, ``keep`` goes on with the old one.
+    :param lookup_since: Epoch seconds from which on an earlier attempt of this task instance may have sent something;
+        ``None`` for a first attempt. If the folder is empty all the same, its state was lost, and the vendor's list is
+        searched before anything is sent.
     :raises ChangedError: The question changed, and *on_change* is ``fail``.
     """
     asked = fingerprint(plan, hook)
     spec = folder.spec()
-    generation = 0
     if spec is not None and spec.fingerprint != asked and on_change != "keep":
-        generation = spec.generation + 1
         _make_way(Job(folder=folder, spec=spec, hook=hook, terms=terms, **seams), on_change)
-        spec = None
+        spec, lookup_since = None, None
+    is_new = spec is None
     if spec is None:
-        spec = folder.begin(_spec(identity, hook, plan, terms, asked, generation, **seams))
-    return Job(folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, **seams)
+        before = folder.superseded()
+        spec = folder.begin(
+            _spec(
+                identity,
+                hook,
+                plan,
+                terms,
+                fingerprint=asked,
+                generation=sum(old.fingerprint == asked for old in before),
+                created_at=seams.get("clock", time.time)(),
+                lookup_since=None if before else lookup_since,
+            )
+        )
+    return Job(folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, was_begun=not is_new, **seams)
 
 
 def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
@@ -90,13 +106,11 @@ def fingerprint(plan: Plan, hook: BatchHook) -> str:
 
 
 def _spec(
-    identity: Identity, hook: BatchHook, plan: Plan, terms: Terms, asked: str, generation: int, **seams: Any
+    identity: Identity, hook: BatchHook, plan: Plan, terms: Terms, *, fingerprint: str, generation: int, **facts: Any
 ) -> Spec:
-    import time
-
     return Spec(
-        job_id=job_id(**asdict(identity), generation=generation),
-        fingerprint=asked,
+        job_id=job_id(**asdict(identity), fingerprint=fingerprint, generation=generation),
+        fingerprint=fingerprint,
         vendor=hook.vendor,
         model=plan.question.model,
         conn_id=hook.conn_id,
@@ -108,7 +122,7 @@ def _spec(
         max_failed_ratio=terms.max_failed_ratio,
         **asdict(identity),
         generation=generation,
-        created_at=seams.get("clock", time.time)(),
+        **facts,
     )
 
 
@@ -121,7 +135,7 @@ def _make_way(job: Job, on_change: OnChange) -> None:
         )
     job.refresh()
     cancelled = cancel(job)
-    moved = job.folder.supersede(job.spec.generation)
+    moved = job.folder.supersede()
     job.log.warning(
         "The question or its source changed: the old job was moved to %s, %d live batches of it were cancelled (what "
         "they had finished is billed), and everything is asked anew.",

@@ -33,7 +33,7 @@ class Terms:
     :ivar max_rounds: Passes of questions, the first one included.
     :ivar max_failed_ratio: Share of rows, 0 to 1, that may be without a good answer. Zero good rows always fail.
     :ivar max_active_batches: Batches of this job at the vendor at once; ``None``: no limit of our own.
-    :ivar patience: Seconds from the first submission until the job gives up waiting.
+    :ivar patience: Seconds from a round's first submission until the job gives up waiting for it.
     """
 
     output_uri: str | None = None
@@ -48,6 +48,7 @@ class Job:
     """One job at hand.
 
     :ivar plan: ``None`` in a process that only goes on with what another one prepared.
+    :ivar was_begun: Whether another process may have worked on it before.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
 
@@ -59,24 +60,34 @@ class Job:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+    was_begun: bool = True
     manifest: Manifest = field(default_factory=Manifest)
     _events: list[Event] = field(default_factory=list)
 
     def refresh(self) -> Manifest:
         """Read what has happened so far from the folder."""
-        self._events = self.folder.events()
+        self._events = self.folder.events(self.spec.job_id)
         self.manifest = fold(self._events)
         return self.manifest
 
-    def record(self, kind: Kind, shard: ShardState | None = None, *, round_: int | None = None, **facts: Any) -> bool:
-        """Write down that something happened, now. Return ``False`` if somebody had written it before."""
+    def record(
+        self,
+        kind: Kind,
+        shard: ShardState | None = None,
+        *,
+        round_: int | None = None,
+        at: float | None = None,
+        **facts: Any,
+    ) -> bool:
+        """Write down that something happened, by default now. Return ``False`` if it had been written before."""
         event = Event(
             schema=SCHEMA,
+            job=self.spec.job_id,
             kind=kind,
             round=shard.round if shard else round_ or 1,
             shard=shard.shard.number if shard else None,
             attempt=shard.attempt if shard else 1,
-            at=self.clock(),
+            at=self.clock() if at is None else at,
             **facts,
         )
         if not self.folder.record(event):
@@ -85,6 +96,11 @@ class Job:
         self._events.append(event)
         self.manifest = fold(self._events)
         return True
+
+    @property
+    def known_batches(self) -> set[str]:
+        """Every batch of this job that is written down, those that came to nothing included."""
+        return {event.batch_id for event in self._events if event.batch_id}
 
     def current(self, shard: ShardState) -> ShardState:
         """Return *shard* as it stands after the last :meth:`record`."""

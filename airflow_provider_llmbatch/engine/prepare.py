@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +13,18 @@ import msgspec
 from airflow_provider_llmbatch.core.manifest import stem
 from airflow_provider_llmbatch.core.records import Record, number
 from airflow_provider_llmbatch.core.requests import composer, custom_id
+from airflow_provider_llmbatch.core.rows import Answer, best
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.verdicts import Asked, requests_of, verdicts
+from airflow_provider_llmbatch.engine.verdicts import Asked, all_answers, requests_of
 from airflow_provider_llmbatch.exceptions import ManifestError, SourceError
 from airflow_provider_llmbatch.storage.layout import JobFolder
 
 BUFFER = 1 << 20
+UNASKED = ("expired", "cancelled")
+"""Verdicts of a request that never reached the model."""
+FREE_ROUNDS = 5
+"""How often a record is asked again at most because it never reached the model."""
 
 
 def prepare_first(job: Job) -> None:
@@ -56,7 +61,9 @@ def prepare_next(job: Job) -> bool:
     :return: Whether there is another round to ask.
     """
     latest = job.manifest.rounds[-1]
-    if latest.number >= job.terms.max_rounds or not any(shard.tally and shard.tally.retry for shard in latest.shards):
+    tallies = [shard.tally for shard in latest.shards if shard.tally]
+    unasked = sum(tally.statuses.get(status, 0) for tally in tallies for status in UNASKED)
+    if not any(tally.retry for tally in tallies) or (latest.number >= job.terms.max_rounds and not unasked):
         return False
     following = latest.number + 1
     with _Shards(job, following) as shards:
@@ -74,12 +81,23 @@ def prepare_next(job: Job) -> bool:
 def _to_ask_again(job: Job) -> Iterator[Asked]:
     """Walk verdicts and requests side by side, both in the order of the index."""
     requests = requests_of(job, job.manifest.rounds[0])
-    for index, answer in verdicts(job):
-        asked = next(requests)
+    for (index, answers), asked in zip(all_answers(job), requests, strict=True):
         if asked.index != index:
             raise ManifestError(f"the requests of {job.folder.uri!r} do not match its records at index {index}.")
-        if answer.result.status != "succeeded" and answer.result.remedy == "retry":
+        if _may_be_asked_again(answers, job.terms.max_rounds):
             yield asked
+
+
+def _may_be_asked_again(answers: Sequence[Answer], max_rounds: int) -> bool:
+    """Return whether the same question may still be answered. Expiry and cancellation do not use up a round."""
+    result = best(answers).result
+    used = sum(answer.result.status not in UNASKED for answer in answers)
+    return (
+        result.status != "succeeded"
+        and result.remedy == "retry"
+        and used < max_rounds
+        and len(answers) < max_rounds + FREE_ROUNDS
+    )
 
 
 def _announce(job: Job, round_: int, shards: list[Shard]) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch
-from airflow_provider_llmbatch.core.manifest import ShardState, stem
+from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.core.requests import index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.engine.job import Job
@@ -35,12 +35,21 @@ def submit(job: Job) -> set[str]:
     :return: Batches that may be ours and cannot be told apart yet: watch them, they prove themselves by their results.
     """
     watched: set[str] = set()
+    if job.spec.lookup_since is not None:
+        _suspect(job)
     for shard in job.manifest.rounds[-1].in_phase("unknown"):
         watched |= _settle(job, shard)
     for shard in job.manifest.rounds[-1].in_phase("ready"):
         if _has_room(job) and shard.not_before <= job.clock():
             _send(job, shard)
     return watched
+
+
+def _suspect(job: Job) -> None:
+    """Treat every shard of a job whose earlier state was lost as if its paid call had been made and not answered."""
+    for shard in job.manifest.rounds[-1].in_phase("ready"):
+        if shard.attempt == 1:
+            job.record("intent", shard, at=job.spec.lookup_since, until=job.spec.created_at)
 
 
 def _has_room(job: Job) -> bool:
@@ -50,8 +59,7 @@ def _has_room(job: Job) -> bool:
 
 def _send(job: Job, shard: ShardState) -> None:
     path = job.folder.files.local(job.folder.requests_name(shard))
-    name = f"{job.spec.job_id}-{stem(shard.round, shard.shard.number, shard.attempt)}.jsonl"
-    staged = patiently(job, lambda: job.hook.stage(path, name))
+    staged = patiently(job, lambda: _stage(job, shard, path))
     until = job.clock() + job.hook.create_timeout
     if not job.record("intent", shard, staged=staged, until=until):
         job.log.warning("Shard %s is being sent by another live attempt; this one waits and looks.", shard.name)
@@ -72,6 +80,13 @@ def _send(job: Job, shard: ShardState) -> None:
         _accept(job, shard, batch)
 
 
+def _stage(job: Job, shard: ShardState, path: Path) -> dict[str, str]:
+    """Bring the request file to the vendor, unless an attempt that died before its intent had done that."""
+    name = f"{job.spec.job_id}-{shard.name}.jsonl"
+    found = job.hook.run(job.hook.find_staged(name, shard.shard.bytes)) if job.was_begun else None
+    return found or job.hook.stage(path, name)
+
+
 def _accept(job: Job, shard: ShardState, batch: Batch) -> None:
     job.record("submitted", shard, batch_id=batch.batch_id)
     job.log.info("Shard %s is batch %s: %s requests", shard.name, batch.batch_id, f"{shard.shard.count:,}")
@@ -80,7 +95,7 @@ def _accept(job: Job, shard: ShardState, batch: Batch) -> None:
 def _marker(job: Job, shard: ShardState) -> Marker:
     return Marker(
         job=job.spec.job_id,
-        shard=stem(shard.round, shard.shard.number, shard.attempt),
+        shard=shard.name,
         sha256=shard.shard.sha256,
         count=shard.shard.count,
         since=shard.intent.at if shard.intent else job.clock(),
@@ -90,7 +105,7 @@ def _marker(job: Job, shard: ShardState) -> Marker:
 def _settle(job: Job, shard: ShardState) -> set[str]:
     """Find out what became of a paid call whose answer nobody wrote down; return the batches to watch meanwhile."""
     try:
-        sighting = job.hook.run(job.hook.find(_marker(job, shard)))
+        sighting = job.hook.run(job.hook.find(_marker(job, shard), job.known_batches))
     except (BusyError, UnavailableError) as error:
         job.log.warning("Shard %s: the vendor's list cannot be searched now: %s", shard.name, error)
         return set()
@@ -98,11 +113,8 @@ def _settle(job: Job, shard: ShardState) -> set[str]:
         job.log.warning("Shard %s: its batch %s was found again.", shard.name, sighting.certain.batch_id)
         _accept(job, shard, sighting.certain)
         return set()
-    claimed = set(job.manifest.batch_ids)
     open_candidates = set()
     for batch in sighting.candidates:
-        if batch.batch_id in claimed:
-            continue
         if not batch.is_terminal:
             open_candidates.add(batch.batch_id)
         elif _is_ours(job, shard, batch):

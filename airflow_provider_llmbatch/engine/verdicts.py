@@ -18,7 +18,7 @@ from airflow_provider_llmbatch.core.manifest import Round, ShardState, Tally
 from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.core.requests import custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
-from airflow_provider_llmbatch.core.rows import Answer, best
+from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
 
 T = TypeVar("T")
@@ -200,9 +200,3 @@ def all_answers(job: Job) -> Iterator[tuple[int, list[Answer]]]:
                 found.append(head[1])
                 heads[position] = next(stream, None)
         yield index, found
-
-
-def verdicts(job: Job) -> Iterator[tuple[int, Answer]]:
-    """Yield every index with the answer that counts so far."""
-    for index, answers in all_answers(job):
-        yield index, best(answers)

@@ -25,7 +25,13 @@ MESSAGES = "/v1/messages"
 BATCHES = "/v1/messages/batches"
 _BEFORE, _AFTER = b'{"requests":[', b"]}"
 
-_BUDGET = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "billing_error")
+_BUDGET = (
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+    "billing_error",
+    "linked_organization_billing_unavailable",
+    "linked_organization_spend_limit_reached",
+)
 _RETRY = (
     "api_error",
     "timeout_error",
@@ -41,6 +47,7 @@ _RETRY = (
 _CREDENTIAL = (
     "authentication_error",
     "permission_error",
+    "not_found_error",
     "organization_on_hold",
     "cmek_key_disabled",
     "cmek_key_network_blocked",
@@ -83,7 +90,6 @@ class AnthropicBatchHook(SdkHook):
         **dict.fromkeys(_RETRY, "retry"),
         **dict.fromkeys(_CREDENTIAL, "credential"),
         **dict.fromkeys(_CHANGE, "change"),
-        "not_found_error": "never",
         "refusal": "never",
     }
 
@@ -119,7 +125,7 @@ class AnthropicBatchHook(SdkHook):
         params = {
             **ask.body,
             "model": ask.model,
-            "max_tokens": ask.max_tokens or ask.body.get("max_tokens"),
+            "max_tokens": ask.body.get("max_tokens") or ask.max_tokens,
             "system": system,
             "messages": turns or ask.body.get("messages"),
             **ask.params,
@@ -151,7 +157,7 @@ class AnthropicBatchHook(SdkHook):
 
     def download(self, batch: Batch, path: Path) -> None:
         # Not `results_url`: answers come from the connection's own host, never from wherever one points.
-        self.fetch([f"{BATCHES}/{batch.batch_id}/results"], path)
+        self.fetch({f"{BATCHES}/{batch.batch_id}/results": None}, path)
 
     def parse(self, line: bytes) -> Result:
         result = msgspec.json.decode(line).get("result") or {}
@@ -163,7 +169,9 @@ class AnthropicBatchHook(SdkHook):
         if kind == "canceled":
             return not_answered("cancelled", "canceled", "The batch was cancelled before this was asked.", "retry")
         code, text = self.error_of(result.get("error"))
-        return not_answered("errored", code or "unknown", self._masked(text), self.remedy(code))
+        kind = unpack(unpack(result.get("error")).get("error")).get("type")
+        remedy = self.remedy(code if code in self.remedies else kind)  # a code of tomorrow is no more than its type
+        return not_answered("errored", code or "unknown", self._masked(text), remedy)
 
     def error_of(self, body: Any) -> tuple[str | None, str]:
         found = unpack(body)
@@ -239,7 +247,8 @@ def _split_system(ask: Ask) -> tuple[Any, list[dict[str, Any]]]:
     turns = [turn for turn in ask.messages if turn["role"] not in ("system", "developer")]
     system = [text for text in texts if text]
     if len(system) > 1:
-        return [{"type": "text", "text": text} for text in system], turns
+        blocks = [text if isinstance(text, list) else [{"type": "text", "text": text}] for text in system]
+        return [block for several in blocks for block in several], turns
     return (system[0] if system else ask.body.get("system")), turns
 
 

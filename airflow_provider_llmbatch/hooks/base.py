@@ -52,7 +52,7 @@ class Marker:
     """What we know of one submission, to recognise its batch by.
 
     :ivar job: The job's ten hex digits.
-    :ivar shard: Stem of round, shard and attempt, such as ``r1-00000``.
+    :ivar shard: Stem of round and shard, such as ``r1-00000``; every attempt at it has the same.
     :ivar sha256: Digest of the request file.
     :ivar count: Requests in it.
     :ivar since: Epoch seconds of the intent, by our clock.
@@ -212,13 +212,15 @@ class BatchHook(BaseHook, ABC):
             if after is None or len(young) < len(page.batches):
                 return found
 
-    def find(self, marker: Marker) -> Steps[Sighting]:
+    def find(self, marker: Marker, known: Collection[str] = ()) -> Steps[Sighting]:
         """Look for the batch of a submission whose answer was lost.
 
         Vendors with metadata answer for certain. Without metadata, every batch of that time and size is a candidate.
+
+        :param known: Batches whose story is written down already; they are not looked for.
         """
         since = marker.since - self.clock_slack
-        batches = yield from self.batches_since(since)
+        batches = [batch for batch in (yield from self.batches_since(since)) if batch.batch_id not in known]
         wanted = marker.as_metadata()
         for batch in batches:
             if wanted.items() <= batch.marker.items():
@@ -286,6 +288,11 @@ class BatchHook(BaseHook, ABC):
         :return: The vendor's ids by role, for :meth:`create`.
         """
         return {}
+
+    def find_staged(self, name: str, size: int) -> Steps[dict[str, str] | None]:
+        """Return what :meth:`stage` would, if an earlier process had already brought the file; else ``None``."""
+        yield from ()
+        return None
 
     @abstractmethod
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:

@@ -17,8 +17,8 @@ from airflow_provider_llmbatch.core.batches import Batch, BatchError, Status, as
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask
 from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
-from airflow_provider_llmbatch.exceptions import BusyError, InputError, RejectedError
-from airflow_provider_llmbatch.hooks.base import Call, Marker, Page
+from airflow_provider_llmbatch.exceptions import BusyError, InputError, RejectedError, VendorError
+from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
 from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
 
 CHAT = "/v1/chat/completions"
@@ -57,7 +57,29 @@ _RETRY = (
     "vector_store_timeout",
     "token_limit_exceeded",
 )
+_CHANGE = (
+    "invalid_request_error",
+    "context_length_exceeded",
+    "string_above_max_length",
+    "invalid_type",
+    "invalid_value",
+    "unknown_parameter",
+    "unsupported_parameter",
+    "unsupported_value",
+    "empty_image_file",
+    "image_file_not_found",
+    "image_file_too_large",
+    "image_parse_error",
+    "image_too_large",
+    "image_too_small",
+    "invalid_base64_image",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_image_mode",
+    "unsupported_image_media_type",
+)
 _NEVER = (
+    "refusal",
     "invalid_prompt",
     "bio_policy",
     "misalignment_policy_violation",
@@ -99,6 +121,7 @@ class OpenAIBatchHook(SdkHook):
     remedies: ClassVar[Mapping[str, Remedy]] = {
         **dict.fromkeys(_BUDGET, "budget"),
         **dict.fromkeys(_RETRY, "retry"),
+        **dict.fromkeys(_CHANGE, "change"),
         **dict.fromkeys(_NEVER, "never"),
         "invalid_api_key": "credential",
     }
@@ -120,6 +143,12 @@ class OpenAIBatchHook(SdkHook):
         batches = [_batch(item) for item in items]
         more = isinstance(document, dict) and document.get("has_more") and batches
         return Page(batches, batches[-1].batch_id if more else None)
+
+    def list_page(self, after: str | None, limit: int | None = None) -> Steps[Page]:
+        page = yield from super().list_page(after, limit)
+        if page.after is None or self.settings.list_mode != "offset":
+            return page
+        return page._replace(after=str(int(after or 0) + len(page.batches)))
 
     def batch_call(self, batch_id: str) -> Call:
         return Call(f"/batches/{batch_id}")
@@ -175,17 +204,34 @@ class OpenAIBatchHook(SdkHook):
     # -- answers ---------------------------------------------------------------------------------------------
 
     def download(self, batch: Batch, path: Path) -> None:
-        roles = [role for role in ("output", "error") if batch.files.get(role)]
-        self.fetch([f"/files/{batch.files[role]}/content" for role in roles], path)
+        ids = [batch.files[role] for role in ("output", "error") if batch.files.get(role)]
+        self.fetch({f"/files/{file_id}/content": self._size(file_id) for file_id in ids}, path)
+
+    def _size(self, file_id: str) -> int | None:
+        """Return the size that the vendor announces, or ``None`` if it does not: the download then goes unchecked."""
+        try:
+            size = msgspec.json.decode(self.get(Call(f"/files/{file_id}"))).get("bytes")
+        except (VendorError, msgspec.DecodeError):
+            return None
+        return size if isinstance(size, int) and size > 0 else None
+
+    def find_staged(self, name: str, size: int) -> Steps[dict[str, str] | None]:
+        reply = yield Call("/files", {"purpose": self.settings.purpose, "limit": 1_000, "order": "desc"})
+        for item in msgspec.json.decode(reply).get("data") or []:
+            if item.get("filename") == name and item.get("bytes") == size:
+                return {"input": str(item["id"])}
+        return None
 
     def parse(self, line: bytes) -> Result:
         item = msgspec.json.decode(line)
         response = item.get("response") or {}
         body = response.get("body") or {}
         status = response.get("status_code") or 0
+        if status == 200 and body and not item.get("error"):
+            result = _READERS.get(str(body.get("object")), _read_chat)(body)
+            remedy = "none" if result.status == "succeeded" else self.remedy(result.error_code)
+            return msgspec.structs.replace(result, remedy=remedy)
         problem = item.get("error") or body.get("error")
-        if not problem and status == 200 and body:
-            return _READERS.get(str(body.get("object")), _read_chat)(body)
         if not problem:
             return not_answered("errored", f"http_{status}", "The answer is empty.", "retry")
         return self._failure(problem, status)
@@ -212,18 +258,22 @@ class OpenAIBatchHook(SdkHook):
 
 
 def _batch(item: dict[str, Any]) -> Batch:
-    """Read a batch object, tolerant of what look-alikes and old versions do (FACTS §4)."""
+    """Read a batch object, tolerant of what look-alikes and old versions do (FACTS §4).
+
+    It goes into an event, which is read back strictly: whatever has another type than it should is left out.
+    """
     item = item.get("job") or item
     raw = str(item.get("status") or "").lower()
     counts = item.get("request_counts") or {}
-    done, errored = counts.get("completed"), counts.get("failed")
+    done, errored = _whole(counts.get("completed")), _whole(counts.get("failed"))
+    errors = item.get("errors") or []
     roles = {"input": "input_file_id", "output": "output_file_id", "error": "error_file_id"}
     ended = ("completed_at", "failed_at", "expired_at", "cancelled_at")
     return Batch(
         batch_id=str(item["id"]),
         status=_STATUSES.get(raw, "unknown"),
         vendor_status=raw,
-        total=counts.get("total"),
+        total=_whole(counts.get("total")),
         done=None if done is None else done + (errored or 0),
         errored=errored,
         created_at=as_time(item.get("created_at")),
@@ -231,13 +281,19 @@ def _batch(item: dict[str, Any]) -> Batch:
         finalizing_at=as_time(item.get("finalizing_at")),
         ended_at=next((as_time(item[name]) for name in ended if item.get(name)), None),
         expires_at=as_time(item.get("expires_at")),
-        files={role: item[name] for role, name in roles.items() if item.get(name)},
-        errors=[
-            BatchError(str(error.get("code") or "unknown"), str(error.get("message") or ""), error.get("line"))
-            for error in (item.get("errors") or {}).get("data") or []
-        ],
-        marker=item.get("metadata") or {},
+        files={role: str(item[name]) for role, name in roles.items() if item.get(name)},
+        errors=[_batch_error(error) for error in (errors.get("data") or [] if isinstance(errors, dict) else errors)],
+        marker={name: str(value) for name, value in (item.get("metadata") or {}).items()},
     )
+
+
+def _batch_error(error: Any) -> BatchError:
+    facts = error if isinstance(error, dict) else {"message": error}
+    return BatchError(str(facts.get("code") or "unknown"), str(facts.get("message") or ""), _whole(facts.get("line")))
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None
 
 
 # -- bodies ----------------------------------------------------------------------------------------------------
@@ -246,28 +302,26 @@ def _batch(item: dict[str, Any]) -> Batch:
 def _chat_body(ask: Ask) -> dict[str, Any]:
     system = [{"role": "system", "content": ask.system}] if ask.system else []
     messages = [*system, *ask.messages] or ask.body.get("messages")
-    return _without_none(
-        {
-            **ask.body,
-            "model": ask.model,
-            "messages": messages,
-            "max_completion_tokens": ask.max_tokens,
-            **ask.params,
-        }
-    )
+    cap = _cap(ask, "max_completion_tokens", "max_tokens")
+    return _without_none({**ask.body, "model": ask.model, "messages": messages, **cap, **ask.params})
 
 
 def _responses_body(ask: Ask) -> dict[str, Any]:
     return _without_none(
         {
-            "instructions": ask.system,
             **ask.body,
             "model": ask.model,
+            "instructions": ask.system or ask.body.get("instructions"),
             "input": ask.messages or ask.body.get("input"),
-            "max_output_tokens": ask.max_tokens,
+            **_cap(ask, "max_output_tokens"),
             **ask.params,
         }
     )
+
+
+def _cap(ask: Ask, *names: str) -> dict[str, Any]:
+    """Return the bound of the answer under the first of *names*, unless the request brings one of its own."""
+    return {} if set(names) & (ask.body.keys() | ask.params.keys()) else {names[0]: ask.max_tokens}
 
 
 def _without_none(body: dict[str, Any]) -> dict[str, Any]:
@@ -286,6 +340,8 @@ def _read_chat(body: dict[str, Any]) -> Result:
     reason = choice.get("finish_reason")
     usage = _usage(body.get("usage"), "prompt_tokens", "completion_tokens")
     facts: dict[str, Any] = {"finish_reason": reason, "model": body.get("model"), "usage": usage}
+    if not message:
+        return Result(status="errored", error_code="empty", error_message="The answer is empty.", **facts)
     if message.get("refusal") or reason == "content_filter":
         return _refusal(message.get("refusal") or "The content filter stopped the answer.", facts)
     return Result(status="succeeded", output=message.get("content"), **facts)
@@ -309,7 +365,6 @@ def _read_response(body: dict[str, Any]) -> Result:
             status="errored",
             error_code=problem.get("code") or "failed",
             error_message=problem.get("message"),
-            remedy="retry",
             **facts,
         )
     text = "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
@@ -317,7 +372,7 @@ def _read_response(body: dict[str, Any]) -> Result:
 
 
 def _refusal(text: str, facts: dict[str, Any]) -> Result:
-    return Result(status="errored", error_code="refusal", error_message=text, remedy="never", **facts)
+    return Result(status="errored", error_code="refusal", error_message=text, **facts)
 
 
 def _usage(usage: dict[str, Any] | None, given: str, made: str) -> Usage:

@@ -6,9 +6,9 @@ The SDK signs, connects and raises; we hand it bytes and take bytes, so that a 2
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -23,17 +23,15 @@ from airflow_provider_llmbatch.exceptions import (
     CredentialError,
     NotFoundError,
     RejectedError,
-    TransferError,
     UnavailableError,
     VendorError,
 )
 from airflow_provider_llmbatch.hooks.base import BatchHook, Call, unreadable
+from airflow_provider_llmbatch.hooks.download import Download
 
-STREAM = {"X-Stainless-Raw-Response": "stream"}
-"""The header by which both SDKs' own ``with_streaming_response`` asks for an unread body."""
-
-DOWNLOAD_TRIES = 4
-CONNECT_TIMEOUT = 15.0
+STREAM = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
+"""The first header is how both SDKs' own ``with_streaming_response`` asks for an unread body; without compression the
+bytes can be counted and resumed."""
 
 
 class SdkHook(BatchHook):
@@ -108,13 +106,13 @@ class SdkHook(BatchHook):
         remedy = self.remedy(code, status)
         if remedy == "budget":
             return BudgetExhaustedError
-        if status in (401, 403):
-            return CredentialError
         if status == 404:
             return NotFoundError
+        if status in (401, 403) or remedy == "credential":
+            return CredentialError
         if status == 429:
             return BusyError
-        return UnavailableError if status >= 500 or status in (408, 409) else RejectedError
+        return RejectedError if _is_clear_no(status) else UnavailableError
 
     @abstractmethod
     def error_of(self, body: Any) -> tuple[str | None, str]:
@@ -125,60 +123,43 @@ class SdkHook(BatchHook):
             return self.remedies[code]
         if status in (401, 403):
             return "credential"
+        if status == 402:
+            return "budget"
         if status == 404:
             return "never"
-        if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-            return "change"
-        return "retry"
+        return "change" if status is not None and _is_clear_no(status) else "retry"
 
     def _masked(self, text: str) -> str:
         return text.replace(self.settings.api_key, "***")
 
-    def fetch(self, paths: Collection[str], target: Path) -> None:
-        """Download what lies at *paths*, one after the other, into one file.
+    def fetch(self, files: Mapping[str, int | None], target: Path) -> None:
+        """Download *files*, one after the other, into one local file, each ending with a newline.
 
-        A 404 is tried again like an outage: just after a batch has ended, its results may not be seen yet (FACTS §2.3).
-
+        :param files: Paths below the connection's own host, and their sizes in bytes where they are known.
         :raises TransferError: One of them came short, however often it was tried.
         """
-        with target.open("wb") as file:
-            for path in paths:
+        with target.open("w+b") as file:
+            for path, size in files.items():
                 start = file.tell()
-                for attempt in range(1, DOWNLOAD_TRIES + 1):
-                    try:
-                        self._fetch_once(path, file)
-                        break
-                    except (UnavailableError, BusyError, TransferError, NotFoundError) as error:
-                        if attempt == DOWNLOAD_TRIES:
-                            raise TransferError(
-                                f"{self.vendor}: GET {path} failed {attempt} times, the last time with: {error} "
-                                "Nothing of it was landed; the vendor keeps it, and the next try downloads it again."
-                            ) from None
-                        file.seek(start)
-                        file.truncate()
-                        time.sleep(max(error.context.get("retry_after") or 0.0, 0.5 * 2**attempt))
-
-    def _fetch_once(self, path: str, file: Any) -> None:
-        with self.errors(f"GET {path}"), self._streamed(path) as response:
-            announced = response.headers.get("content-length")
-            encoded = response.headers.get("content-encoding", "identity") != "identity"
-            received = 0
-            last = b"\n"
-            for block in response.iter_bytes(1 << 20):
-                received += file.write(block)
-                last = block[-1:]
-            if announced is not None and not encoded and received != int(announced):
-                raise TransferError(f"{received:,} of {int(announced):,} bytes came.")
-            if last != b"\n":
-                file.write(b"\n")
+                Download(self.vendor, path, size).run(self._streamed, file)
+                if file.tell() > start:
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
 
     @contextmanager
-    def _streamed(self, path: str) -> Iterator[Any]:
-        response = self.client.get(path, cast_to=bytes, options={"headers": STREAM})
-        try:
-            yield response
-        finally:
-            response.close()
+    def _streamed(self, path: str, headers: Mapping[str, str]) -> Iterator[Any]:
+        with self.errors(f"GET {path}"):
+            response = self.client.get(path, cast_to=bytes, options={"headers": {**STREAM, **headers}})
+            try:
+                yield response
+            finally:
+                response.close()
+
+
+def _is_clear_no(status: int) -> bool:
+    """Return whether the vendor refused: not a timeout (408, 499), not a conflict (409), not *later* (429)."""
+    return 400 <= status < 500 and status not in (408, 409, 429, 499)
 
 
 def _seconds(text: str | None) -> float | None:

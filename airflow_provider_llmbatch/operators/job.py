@@ -13,6 +13,7 @@ from airflow_provider_llmbatch._shell import (
     airflow_errors,
     folder_uri,
     identity_of,
+    lookup_since,
     publish,
     wait_here,
     waiting_for,
@@ -221,7 +222,16 @@ class LLMBatchJobOperator(JobShell):
         )
         plan = Plan(question=question, source=open_source(self.source), key=self.key, context=_names(context))
         folder = JobFolder(folder_uri(self.base_uri, identity))
-        return begin(folder, identity, hook, plan, self._terms(), on_change=self.on_change, log=self.log)
+        return begin(
+            folder,
+            identity,
+            hook,
+            plan,
+            self._terms(),
+            on_change=self.on_change,
+            lookup_since=lookup_since(context),
+            log=self.log,
+        )
 
 
 def _sealed(source: Any) -> Any:

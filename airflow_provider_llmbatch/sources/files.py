@@ -67,16 +67,16 @@ class FileSource:
         return info
 
     def _jsonl(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        lines = gzip.open(file) if self.uri.lower().endswith(".gz") else file  # noqa: SIM115 - closed with `file`
+        lines = _unzipped(file) if self.uri.lower().endswith(".gz") else file
         try:
             for number, row in jsonl.read(lines):
                 if not isinstance(row, dict):
-                    raise self._bad(number, f"is a {type(row).__name__}; a record is a JSON object")
+                    raise self._bad(number, f": a record is a JSON object; this line is a {type(row).__name__}")
                 yield f"{self.uri}, line {number}", row
         except jsonlines.InvalidLineError as error:
             reason = error.__cause__ or "null is not a record"
-            raise self._bad(error.lineno, f"is not JSON: {reason}") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise self._bad(error.lineno, f" is not JSON: {reason}") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
             raise SourceError(f"source {self.uri!r} is not whole: {error}. Nothing was sent.", uri=self.uri) from None
 
     def _csv(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -87,22 +87,31 @@ class FileSource:
             for row in reader:
                 if None in row or None in row.values():
                     columns = len(reader.fieldnames or ())
-                    raise self._bad(reader.line_num, f"does not have the header's {columns} columns")
+                    raise self._bad(reader.line_num, f" does not have the header's {columns} columns")
                 yield f"{self.uri}, line {reader.line_num}", row
         except csv.Error as error:
-            raise self._bad(reader.line_num + 1, f"is not CSV: {error}") from None
+            raise self._bad(reader.line_num + 1, f" is not CSV: {error}") from None
         except UnicodeDecodeError:
-            raise self._bad(_first_not_utf8(file), "is not UTF-8; save the file as UTF-8") from None
+            raise self._bad(_first_not_utf8(file), " is not UTF-8; save the file as UTF-8") from None
 
     def _check_header(self, names: Sequence[str]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise self._bad(1, f"names {', '.join(map(repr, twice))} more than once; only one would survive")
+            raise self._bad(1, f" names {', '.join(map(repr, twice))} more than once; only one would survive")
 
     def _bad(self, line: int, what: str) -> SourceError:
         return SourceError(
-            f"{self.uri}, line {line} {what}. Nothing was sent. Correct or remove the line.", uri=self.uri, line=line
+            f"{self.uri}, line {line}{what}. Nothing was sent. Correct or remove the line.", uri=self.uri, line=line
         )
+
+
+def _unzipped(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a gzip file. One that was cut raises EOFError, which ``jsonlines`` takes for the end."""
+    try:
+        with gzip.open(file) as lines:
+            yield from lines
+    except EOFError as error:
+        raise gzip.BadGzipFile(str(error)) from None
 
 
 def _first_not_utf8(file: IO[bytes]) -> int:

@@ -39,7 +39,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     :ivar job_id: The ten hex digits that mark everything of this job at the vendor.
     :ivar fingerprint: Digest of the question and the source's identity.
     :ivar model: The model's name without the vendor; ``""`` where the records bring theirs.
-    :ivar generation: How many questions this task instance asked before.
+    :ivar generation: How often this very question was asked here before and moved aside.
+    :ivar lookup_since: Epoch seconds from which on a lost earlier attempt may have sent something; ``None``: this is
+        the first attempt.
     :ivar created_at: Epoch seconds.
     """
 
@@ -61,6 +63,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     map_index: int
     generation: int
     created_at: float
+    lookup_since: float | None = None
 
 
 def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
@@ -110,13 +113,14 @@ class JobFolder:
         self.files.create(SPEC, msgspec.json.encode(spec))
         return self.spec() or spec
 
-    def events(self) -> list[Event]:
-        """Return everything that was written down.
+    def events(self, job_id: str) -> list[Event]:
+        """Return everything that was written down of the job *job_id*.
 
         :raises ManifestError: An event is there and cannot be read.
         """
         names = [name for name in self.files.names("events") if is_event(name)]
-        return [read_event(name, self._event(name)) for name in names]
+        events = [read_event(name, self._event(name)) for name in names]
+        return [event for event in events if event.job == job_id]
 
     def _event(self, name: str) -> bytes:
         document = self.files.read(f"events/{name}")
@@ -128,13 +132,22 @@ class JobFolder:
         """Write *event*. Return ``False`` if it had been written before, by whomever; the first one holds."""
         return self.files.create(f"events/{name_of(event)}", msgspec.json.encode(event))
 
-    def supersede(self, generation: int) -> str:
-        """Move everything aside, so that a new question starts afresh; return where it lies now."""
-        parent, _, name = self.uri.rpartition("/")
-        target = f"{parent}/{SUPERSEDED}/{name}/{generation:04}"
+    def supersede(self) -> str:
+        """Move everything aside, so that a question starts afresh; return where it lies now."""
+        target = f"{self._superseded_uri()}/{len(open_folder(self._superseded_uri()).names('')):04}"
         self.files.move(target, last=SPEC)
         self.files = open_folder(self.uri)
         return target
+
+    def superseded(self) -> list[Spec]:
+        """Return what was asked here before and moved aside."""
+        aside = open_folder(self._superseded_uri())
+        found = (JobFolder(aside.uri_of(name)).spec() for name in aside.names(""))
+        return [spec for spec in found if spec is not None]
+
+    def _superseded_uri(self) -> str:
+        parent, _, name = self.uri.rpartition("/")
+        return f"{parent}/{SUPERSEDED}/{name}"
 
     @staticmethod
     def records_name(shard: int) -> str:

@@ -137,8 +137,10 @@ def test_as_time(value, expected):
     assert as_time(value) == expected
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))
-def test_a_time_is_read_back_whichever_way_it_is_written(moment):
+@given(st.floats(1_500_000_000, 4_000_000_000))
+def test_a_time_is_read_back_whichever_way_it_is_written(seconds):
+    moment = datetime.fromtimestamp(seconds, UTC)
+
     assert as_time(moment.isoformat()) == as_time(moment.timestamp()) == moment.timestamp()
 
 

@@ -36,7 +36,7 @@ def test_the_header_is_the_records_columns_and_then_ours():
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
-        pytest.param("text, with \"quotes\"\nand lines", "text, with \"quotes\"\nand lines", id="text"),
+        pytest.param('text, with "quotes"\nand lines', 'text, with "quotes"\nand lines', id="text"),
         pytest.param("", "", id="empty"),
         pytest.param(None, None, id="null"),
         pytest.param(True, "true", id="true"),

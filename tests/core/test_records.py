@@ -34,7 +34,7 @@ def test_a_key_column_names_the_record(value, key):
 
 @pytest.mark.parametrize("row", [{"text": "a"}, {"id": None}, {"id": ""}], ids=["absent", "null", "empty"])
 def test_a_record_without_its_key_is_refused(row):
-    with pytest.raises(InputError, match="line 3: the key column 'id' is missing or empty.*Nothing was sent"):
+    with pytest.raises(InputError, match=r"line 3: the key column 'id' is missing or empty.*Nothing was sent"):
         numbered({"id": "fine"}, row, key="id")
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -123,6 +124,6 @@ def test_a_shard_that_is_called_full_gets_nothing_more(lines):
 def test_within_a_model_a_shard_is_full_before_the_next_begins(sizes):
     shards = list(cut([(size, "m") for size in sizes]).values())
 
-    for shard, following in zip(shards, shards[1:], strict=False):
+    for shard, following in pairwise(shards):
         filled = sum(size for _, size, _ in shard)
         assert len(shard) == LIMITS.max_requests or filled + following[0][1] > LIMITS.max_bytes

@@ -31,13 +31,13 @@ def test_split_model(model, parts):
 
 @pytest.mark.parametrize("model", ["", "gpt-6-luna", ":gpt-6-luna", ":"])
 def test_a_model_without_a_vendor_is_refused_with_an_example(model):
-    with pytest.raises(InputError, match="must read '<vendor>:<model>', for example 'openai:.*Nothing was sent"):
+    with pytest.raises(InputError, match=r"must read '<vendor>:<model>', for example 'openai:.*Nothing was sent"):
         split_model(model)
 
 
 @pytest.mark.parametrize("vendor", ["nobody", "OpenAI", "openai "])
 def test_an_unknown_vendor_is_refused_with_those_there_are(vendor):
-    with pytest.raises(UnknownVendorError, match="there are anthropic, openai.*Nothing was sent") as caught:
+    with pytest.raises(UnknownVendorError, match=r"there are anthropic, openai.*Nothing was sent") as caught:
         split_model(f"{vendor}:m")
 
     assert caught.value.context == {"vendor": vendor}

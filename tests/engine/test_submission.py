@@ -113,7 +113,7 @@ def test_looks_that_fail_end_nothing(bench, emulator, make):  # noqa: F811
 
 @pytest.mark.parametrize("fault", [{"cut": 300}, {"status": 500}, {"reset_after": True}, {"reset_before": True}])
 def test_a_broken_download_is_made_again(bench, emulator, make, fault, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("airflow_provider_llmbatch.hooks.sdk.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_llmbatch.hooks.download.time.sleep", lambda seconds: None)
     advance(make())
     bench.finish()
     emulator.fault(

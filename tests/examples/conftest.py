@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def run(dag_bag, vendors, tmp_path, monkeypatch) -> Run:
 
     def run(folder: Path, dag_id: str) -> Any:
         monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(folder))  # Airflow 3 tests no DAG from elsewhere
+        if find_spec("airflow.sdk") is None:  # Airflow 2 lets only this one use SQLite
+            monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
         return dag_bag(folder).dags[dag_id].test(run_conf={"folder": f"file://{tmp_path}"})
 
     return run

@@ -89,7 +89,7 @@ def test_an_event_that_vanishes_while_it_is_read_is_an_error(store, monkeypatch)
     folder.record(INTENT)
     monkeypatch.setattr(store, "cat_file", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError()))
 
-    with pytest.raises(ManifestError, match="vanished while it was read.*Nothing was submitted"):
+    with pytest.raises(ManifestError, match=r"vanished while it was read.*Nothing was submitted"):
         folder.events()
 
 
