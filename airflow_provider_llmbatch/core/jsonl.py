@@ -22,5 +22,12 @@ def read(file: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
             number += 1
             yield line
 
-    for value in jsonlines.Reader(counted(), loads=msgspec.json.decode).iter(skip_empty=True):
+    for value in jsonlines.Reader(counted(), loads=_loads).iter(skip_empty=True):
         yield number, value
+
+
+def _loads(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:  # not a ValueError before msgspec 0.20, and jsonlines knows no other
+        raise ValueError(str(error)) from None

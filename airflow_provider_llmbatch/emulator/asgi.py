@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -20,6 +20,9 @@ from airflow_provider_llmbatch.emulator.wire import ApiError, Call, Vendor, refu
 from airflow_provider_llmbatch.emulator.world import World
 
 _log = logging.getLogger(__name__)
+_CLIENT_IS_GONE = 499
+"""What the books say of a client that gave up before it had sent all (nginx's convention)."""
+
 Handler = Callable[[World, Call], Awaitable[Response]]
 
 
@@ -127,6 +130,8 @@ class Application:
             response = await self._handle(call, route)
         except ApiError as error:
             response = reply(error.body(call.request_id), error.status, error.headers)
+        except ClientDisconnect:
+            response = Response(status_code=_CLIENT_IS_GONE)
         except Exception:
             _log.exception("A mistake of the emulator's own in %s", call.operation)
             broken = refusal(call.vendor, 500, "The emulator made a mistake: see its log.")

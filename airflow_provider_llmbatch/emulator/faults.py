@@ -60,7 +60,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     hang: float = 0.0
     """Process the call, then hold the answer back that long."""
     hang_before: float = 0.0
-    """Wait that long before processing."""
+    """Wait that long before processing.  A client that gives up meanwhile is not served."""
     cut: int | None = None
     """Close the connection after that many bytes of the answer's body."""
     garble: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import shutil
 import tempfile
@@ -130,10 +131,14 @@ class World:
     # Batches
 
     def new_batch(self, vendor: Vendor, *, faults: list[Fault], sha256: str, **details: Any) -> Batch:
-        """Make the folder of a new batch.  It is not accepted before :meth:`accept`."""
-        number = self.counts[vendor] + 1
-        self.counts[vendor] = number
-        batch_id = make_id(_KIND[vendor], self.options.seed, number)
+        """Make the folder of a new batch.  It is not accepted before :meth:`accept`.
+
+        Its id follows from what it asks, and from how often that was asked before, so that the same batches have
+        the same ids in whatever order they come.
+        """
+        self.counts[vendor] += 1
+        ids = (make_id(_KIND[vendor], self.options.seed, sha256, before) for before in itertools.count())
+        batch_id = next(each for each in ids if not (self.folder / "batches" / each).exists())
         folder = self.folder / "batches" / batch_id
         folder.mkdir()
         now = self.clock.now()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.exceptions import InputError
@@ -20,12 +21,13 @@ class Settings:
     """A connection, read.
 
     :ivar api_key: From *password*. It is not shown in ``repr()``.
-    :ivar base_url: From *host*; ``None`` is the vendor's own.
+    :ivar base_url: From *host*, *port* and *schema*; ``None`` is the vendor's own.
     :ivar model: Default model of the connection, without the vendor.
     :ivar client_kwargs: Further arguments for the SDK's client.
     :ivar max_requests: A look-alike's own limit, where it is lower than the vendor's.
     :ivar max_bytes: The same for bytes.
-    :ivar list_mode: How a look-alike lists batches; ``none``: batches are asked for one by one.
+    :ivar list_mode: How a look-alike lists batches: ``cursor`` and ``offset`` say what *after* is; ``none``: batches
+        are asked for one by one.
     :ivar keep_remote_files: Leave the vendor's input and result files where they are.
     """
 
@@ -41,6 +43,12 @@ class Settings:
     max_bytes: int | None = None
     list_mode: ListMode = "cursor"
     keep_remote_files: bool = False
+
+    def __post_init__(self) -> None:
+        if self.list_mode not in get_args(ListMode):
+            raise ValueError(f"list_mode must be one of {', '.join(get_args(ListMode))}")
+        if min(self.max_requests or 1, self.max_bytes or 1) < 1:
+            raise ValueError("max_requests and max_bytes must be at least 1")
 
     def lower(self, limits: Limits) -> Limits:
         """Return *limits* with this connection's own ones applied where they are lower."""
@@ -87,16 +95,21 @@ def read_settings(hook: BatchHook) -> Settings:
         )
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"connection {hook.conn_id!r}: its extra does not fit ({type(error).__name__}). Nothing was sent.",
+            f"connection {hook.conn_id!r}: its host or extra does not fit ({error}). Nothing was sent.",
             conn_id=hook.conn_id,
         ) from None
 
 
 def _base_url(connection: Any) -> str | None:
-    host: str | None = connection.host
+    """Put the address together, whichever way the connection was written: form, JSON or URI.
+
+    *schema* is the protocol in the manner of Airflow's HTTP connections, or what a URI has after the host.
+    """
+    host, schema = connection.host, connection.schema or ""
     if not host:
         return None
-    if "://" in host:
-        return host.rstrip("/")
-    port = f":{connection.port}" if connection.port else ""
-    return f"https://{host}{port}"
+    protocol, path = (schema, "") if schema in ("http", "https") else ("https", schema)
+    url = urlsplit(host if "://" in host else f"{protocol}://{host}")
+    port = f":{connection.port}" if connection.port and url.port is None else ""
+    steps = [step for step in (url.path.rstrip("/"), path.strip("/")) if step]
+    return urlunsplit((url.scheme, url.netloc + port, "/".join(steps), "", ""))

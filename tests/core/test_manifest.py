@@ -10,6 +10,7 @@ from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Tally, fold, 
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import ManifestError
 
+JOB = "0123456789"
 RANK = ["ready", "unknown", "submitted", "ended", "collected"]
 
 
@@ -24,7 +25,7 @@ def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
         "collected": {"batch_id": f"batch_{attempt}", "tally": Tally(statuses={"succeeded": 5})},
     }
     place = {} if kind == "prepared" else {"shard": shard, "attempt": attempt}
-    return Event(schema=SCHEMA, kind=kind, round=round_, at=at, **place, **essential.get(kind, {}) | facts)
+    return Event(schema=SCHEMA, job=JOB, kind=kind, round=round_, at=at, **place, **essential.get(kind, {}) | facts)
 
 
 def state_of(*events):
@@ -253,6 +254,7 @@ def test_a_document_of_a_later_schema_is_refused_with_what_to_do():
     [
         pytest.param({"schema": ...}, id="no-schema"),
         pytest.param({"schema": "1"}, id="schema-as-text"),
+        pytest.param({"job": ...}, id="of-no-job"),
         pytest.param({"kind": "unheard-of"}, id="unknown-kind"),
         pytest.param({"at": None}, id="no-time"),
         pytest.param({"batch_id": ...}, id="submitted-without-a-batch"),
@@ -283,4 +285,4 @@ def test_a_document_that_was_cut_anywhere_is_refused(cut):
 @pytest.mark.parametrize("kind", ["prepared", "submitted", "ended", "collected"])
 def test_an_event_that_would_say_nothing_cannot_be_written(kind):
     with pytest.raises(ValueError, match="says nothing"):
-        Event(schema=SCHEMA, kind=kind, round=1, at=0, shard=None if kind == "prepared" else 0)
+        Event(schema=SCHEMA, job=JOB, kind=kind, round=1, at=0, shard=None if kind == "prepared" else 0)

@@ -15,54 +15,13 @@ def test_without_flags_the_options_are_the_defaults() -> None:
 
 
 def test_every_option_can_be_set() -> None:
-    flags = [
-        "--seed",
-        "3",
-        "--speed",
-        "60",
-        "--batch-seconds",
-        "10",
-        "--window-seconds",
-        "20",
-        "--cancel-seconds",
-        "5",
-        "--key",
-        "a",
-        "--key",
-        "b",
-        "--model",
-        "m",
-        "--cache",
-        "--reasoning-tokens",
-        "9",
-        "--context-tokens",
-        "100",
-        "--empty-error-file-id",
-        "--openai-max-requests",
-        "1",
-        "--openai-max-bytes",
-        "2",
-        "--openai-max-embedding-inputs",
-        "3",
-        "--anthropic-max-requests",
-        "4",
-        "--anthropic-max-bytes",
-        "5",
-        "--batches-per-hour",
-        "6",
-        "--enqueued-tokens",
-        "gpt-6-luna=90000",
-        "--enqueued-tokens",
-        "7",
-        "--queued-requests",
-        "8",
-        "--batch-rpm",
-        "9",
-        "--rpm",
-        "10",
-        "--tpm",
-        "11",
-    ]
+    text = (
+        "--seed 3 --speed 60 --batch-seconds 10 --window-seconds 20 --cancel-seconds 5 --key a --key b --model m --cache "
+        "--reasoning-tokens 9 --context-tokens 100 --empty-error-file-id --openai-max-requests 1 --openai-max-bytes 2 "
+        "--openai-max-embedding-inputs 3 --anthropic-max-requests 4 --anthropic-max-bytes 5 --batches-per-hour 6 "
+        "--enqueued-tokens gpt-6-luna=90000 --enqueued-tokens 7 --queued-requests 8 --batch-rpm 9 --rpm 10 --tpm 11"
+    )
+    flags = text.split()
     options = read_options(make_parser().parse_args([*flags, "--fault", "openai.* status=500"]))
 
     assert [field.name for field in dataclasses.fields(options) if getattr(options, field.name) == field.default] == []

@@ -123,15 +123,16 @@ def test_an_answer_that_hangs_was_processed(emulator: Emulator) -> None:
     assert len(emulator.bill()["batches"]) == 1
 
 
-def test_a_call_that_is_taken_up_late_is_processed_all_the_same(emulator: Emulator) -> None:
+def test_a_client_that_gives_up_before_the_processing_is_not_served(emulator: Emulator) -> None:
     client = openai.OpenAI(base_url=emulator.openai_url, api_key="k", max_retries=0, timeout=0.2)
-    emulator.fault("openai.batches.create", hang_before=1)
+    emulator.fault("openai.batches.create", hang_before=0.5)
     with pytest.raises(openai.APITimeoutError):
         openai_batch(client)
-    assert emulator.bill()["batches"] == []
-
-    while not emulator.bill()["batches"]:
+    while emulator.calls("openai.batches.create")[0]["status"] is None:
         time.sleep(0.05)
+
+    assert emulator.calls("openai.batches.create")[0]["status"] == 499
+    assert emulator.bill()["batches"] == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])

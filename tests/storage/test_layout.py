@@ -12,7 +12,7 @@ from airflow_provider_llmbatch.storage.layout import JobFolder, Spec, job_uri
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest" / "schema-1"
 SPEC = msgspec.json.decode((GOLDEN / "job.json").read_bytes(), type=Spec)
-INTENT = Event(schema=SCHEMA, kind="intent", round=1, shard=0, at=1000.0)
+INTENT = Event(schema=SCHEMA, job=SPEC.job_id, kind="intent", round=1, shard=0, at=1000.0)
 
 
 @pytest.fixture
@@ -63,25 +63,31 @@ def test_an_event_is_written_once_and_the_first_one_holds(base_uri, folder):
     later = msgspec.structs.replace(INTENT, at=2000.0)
 
     assert [folder.record(INTENT), folder.record(later)] == [True, False]
-    assert JobFolder(base_uri).events() == [INTENT]
+    assert JobFolder(base_uri).events(SPEC.job_id) == [INTENT]
 
 
 def test_other_files_among_the_events_are_left_alone(folder):
     folder.record(INTENT)
     folder.files.create("events/notes.txt", b"restored from the backup of Sunday")
 
-    assert folder.events() == [INTENT]
+    assert folder.events(SPEC.job_id) == [INTENT]
 
 
 def test_a_job_that_never_began_has_no_events(folder):
-    assert folder.events() == []
+    assert folder.events(SPEC.job_id) == []
 
 
 def test_a_damaged_event_is_refused_and_never_taken_for_absent(folder):
     folder.files.create(f"events/{name_of(INTENT)}", b'{"schema":1,')
 
     with pytest.raises(ManifestError, match="cannot be read"):
-        folder.events()
+        folder.events(SPEC.job_id)
+
+
+def test_what_another_job_left_in_the_folder_is_not_ours(folder):
+    folder.record(msgspec.structs.replace(INTENT, job="9876543210"))
+
+    assert folder.events(SPEC.job_id) == []
 
 
 def test_an_event_that_vanishes_while_it_is_read_is_an_error(store, monkeypatch):
@@ -90,14 +96,14 @@ def test_an_event_that_vanishes_while_it_is_read_is_an_error(store, monkeypatch)
     monkeypatch.setattr(store, "cat_file", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError()))
 
     with pytest.raises(ManifestError, match=r"vanished while it was read.*Nothing was submitted"):
-        folder.events()
+        folder.events(SPEC.job_id)
 
 
 def test_the_golden_job_is_read_whole():
     folder = JobFolder(f"file://{GOLDEN}")
 
     assert folder.spec().job_id == "8023917979"
-    assert len(folder.events()) == len(list((GOLDEN / "events").iterdir()))
+    assert len(folder.events(SPEC.job_id)) == len(list((GOLDEN / "events").iterdir()))
 
 
 # -- a new question -------------------------------------------------------------------------------------------------
@@ -108,22 +114,30 @@ def test_a_superseded_job_lies_beside_the_new_one(base_uri):
     folder.begin(SPEC)
     folder.record(INTENT)
 
-    moved = folder.supersede(0)
+    moved = folder.supersede()
 
     assert moved == f"{base_uri}/dag/run/superseded/label/0000"
-    assert (folder.spec(), folder.events()) == (None, [])
-    assert (JobFolder(moved).spec(), JobFolder(moved).events()) == (SPEC, [INTENT])
+    assert (folder.spec(), folder.events(SPEC.job_id)) == (None, [])
+    assert (JobFolder(moved).spec(), JobFolder(moved).events(SPEC.job_id)) == (SPEC, [INTENT])
 
 
-def test_every_question_that_was_superseded_is_kept(base_uri):
+def test_every_question_that_was_superseded_is_kept_and_counted(base_uri):
     folder = JobFolder(f"{base_uri}/dag/run/label")
-    specs = [msgspec.structs.replace(SPEC, generation=generation) for generation in range(2)]
+    specs = [msgspec.structs.replace(SPEC, fingerprint=text) for text in ["first", "second", "first"]]
     for spec in specs:
         folder.begin(spec)
-        folder.supersede(spec.generation)
+        folder.supersede()
 
-    kept = [JobFolder(f"{base_uri}/dag/run/superseded/label/{number:04}").spec() for number in range(2)]
-    assert kept == specs
+    assert folder.superseded() == specs
+
+
+def test_a_mapped_task_keeps_its_superseded_questions_apart(base_uri):
+    first, second = (JobFolder(f"{base_uri}/dag/run/label/{index}") for index in range(2))
+    first.begin(SPEC)
+
+    first.supersede()
+
+    assert (first.superseded(), second.superseded()) == ([SPEC], [])
 
 
 # -- where it lies ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_llmbatch.emulator import Emulator
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +30,7 @@ def free_port() -> int:
 
 
 def wait_for(what: str, ready: Callable[[], Any], *, seconds: float = 180, every: float = 0.5) -> Any:
-    """Return the first true answer of *ready*; a refused connection is a "not yet"."""
+    """Return the first true answer of *ready*; a connection error is a "not yet"."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -139,21 +141,21 @@ class Standalone:
 
 
 @pytest.fixture(scope="session")
-def emulator_url(tmp_path_factory) -> Iterator[str]:
-    """Both vendors on a port of this machine; a batch takes about ten seconds."""
-    url, home = f"http://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("emulator")
-    command = [sys.executable, "-m", "airflow_provider_llmbatch.emulator", "--port", url.rpartition(":")[2]]
-    with processes([*command, "--batch-seconds", "12000"], env=dict(os.environ), log=home / "emulator.log"):
-        wait_for("emulator", lambda: urllib.request.urlopen(url, timeout=1))
-        yield url
+def vendors() -> Iterator[Emulator]:
+    """Both vendors on a port of this machine; a batch takes ten seconds."""
+    with Emulator(speed=1200, batch_seconds=12_000) as running:
+        yield running
+
+
+def connection(vendor: str, host: str) -> str:
+    return json.dumps({"conn_type": f"llmbatch_{vendor}", "host": host, "password": "no-key-needed"})
 
 
 @pytest.fixture(scope="session")
-def standalone(tmp_path_factory, emulator_url) -> Iterator[Standalone]:
+def standalone(tmp_path_factory, vendors) -> Iterator[Standalone]:
     """A real Airflow on the example DAGs: scheduler, DAG processor, API server, triggerer, local workers."""
     home, port = tmp_path_factory.mktemp("airflow"), free_port()
     url = f"http://127.0.0.1:{port}"
-    key = {"password": "no-key-needed"}
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
@@ -165,10 +167,8 @@ def standalone(tmp_path_factory, emulator_url) -> Iterator[Standalone]:
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW_CONN_OPENAI_DEFAULT": json.dumps(
-            {"conn_type": "llmbatch_openai", "host": f"{emulator_url}/v1", **key}
-        ),
-        "AIRFLOW_CONN_ANTHROPIC_DEFAULT": json.dumps({"conn_type": "llmbatch_anthropic", "host": emulator_url, **key}),
+        "AIRFLOW_CONN_OPENAI_DEFAULT": connection("openai", vendors.openai_url),
+        "AIRFLOW_CONN_ANTHROPIC_DEFAULT": connection("anthropic", vendors.anthropic_url),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     with processes([sys.executable, "-m", "airflow", "standalone"], env=env, log=home / "standalone.log") as process:
