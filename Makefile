@@ -33,7 +33,7 @@ format: $(READY)  ## apply the style
 	@$(BIN)/ruff format $(CODE)
 
 docs: $(READY)  ## docs/_build/html; a warning is an error
-	@$(BIN)/python -m sphinx -W -n -q --keep-going -b html docs docs/_build/html
+	@$(BIN)/python -m sphinx -E -W -n -q --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 matrix: $(READY)  ## the core suites on the oldest, a middle and the newest Airflow

@@ -70,7 +70,7 @@ def _openai_connection() -> dict[str, object]:
             "project": _text("Project", "Sent as the OpenAI-Project header."),
             "purpose": _text("File purpose", 'Look-alikes only; OpenAI wants "batch".'),
             "completion_window": _text("Completion window", 'Look-alikes only; OpenAI knows "24h".'),
-            "list_mode": _text("List mode", "cursor, or none where batches cannot be listed."),
+            "list_mode": _text("List mode", "cursor, offset or none: how batches are listed."),
             **_LIMITS,
         },
         "ui-field-behaviour": _form("https://api.openai.com/v1"),

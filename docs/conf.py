@@ -1,5 +1,6 @@
 """How the documentation is built: ``make docs``."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from airflow_provider_llmbatch import __version__
 
 # autodoc imports the operators, and importing Airflow writes a config file: not into the reader's home.
 os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parent / "_build" / "airflow"))
-os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+logging.getLogger("airflow").setLevel(logging.ERROR)
 
 project = "airflow-provider-llmbatch"
 copyright = "2026, the airflow-provider-llmbatch authors"

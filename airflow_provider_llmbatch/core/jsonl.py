@@ -26,8 +26,8 @@ def read(file: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
         yield number, value
 
 
-def _loads(text: str) -> Any:
+def _loads(text: str | bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:  # not a ValueError before msgspec 0.20, and jsonlines knows no other
+    except msgspec.DecodeError as error:  # no ValueError in msgspec 0.19, and jsonlines knows no other
         raise ValueError(str(error)) from None

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from airflow_provider_llmbatch.emulator.options import Options, make_options
-from airflow_provider_llmbatch.emulator.server import HOST, make_server
+from airflow_provider_llmbatch.emulator.server import listen, make_server, url_of
 from airflow_provider_llmbatch.emulator.world import World
 
 _READY = """\
@@ -65,32 +63,23 @@ def read_options(arguments: argparse.Namespace) -> Options:
     return make_options(given)
 
 
-class _Server(uvicorn.Server):
-    """Says when it is ready."""
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            application: Any = self.config.app
-            key = next(iter(application.world.options.keys), "emulator")
-            print(_READY.format(url=f"http://{HOST}:{port}", key=key), flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until TERM or INT."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     try:
-        world = World(read_options(arguments), arguments.state_dir)
-    except ValueError as error:
+        options = read_options(arguments)
+        world = World(options, arguments.state_dir)
+        door = listen(arguments.port)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn shuts down on these, then raises them again: by then there is nothing left to do.
         signal.signal(number, lambda *_: None)
-    server = make_server(world, arguments.port, kind=_Server, log_level="error")
-    server.run()
-    return 0 if server.started else 1
+    # Calls that come in before the server runs wait at the door.
+    print(_READY.format(url=url_of(door), key=next(iter(options.keys), "emulator")), flush=True)
+    make_server(world, log_level="error").run([door])
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 from pathlib import Path
@@ -17,17 +18,29 @@ from airflow_provider_llmbatch.emulator.routes import make_application
 from airflow_provider_llmbatch.emulator.world import World
 
 HOST = "127.0.0.1"
-_START_SECONDS = 30.0
 
 
-def make_server(
-    world: World, port: int, *, kind: type[uvicorn.Server] = uvicorn.Server, log_level: str = "critical"
-) -> uvicorn.Server:
-    """Make the server for *world*.  It listens on 127.0.0.1 and nowhere else: its control routes need no key."""
+def listen(port: int) -> socket.socket:
+    """Open the door, on 127.0.0.1 and nowhere else: the control routes need no key.
+
+    :raises OSError: The port is taken.
+    """
+    # The protocol is named because asyncio switches Nagle's delay off only for sockets that say they are TCP.
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((HOST, port))
+        door.listen(2048)
+    except OSError:
+        door.close()
+        raise
+    return door
+
+
+def make_server(world: World, log_level: str = "critical") -> uvicorn.Server:
+    """Make the server for *world*; it is run on a socket that :func:`listen` has opened."""
     config = uvicorn.Config(
         make_application(world),
-        host=HOST,
-        port=port,
         loop="asyncio",
         lifespan="on",
         log_level=log_level,
@@ -36,7 +49,12 @@ def make_server(
         ws="none",
         timeout_graceful_shutdown=1,
     )
-    return kind(config)
+    return uvicorn.Server(config)
+
+
+def url_of(door: socket.socket) -> str:
+    """Return the base URL of what listens at *door*."""
+    return f"http://{HOST}:{door.getsockname()[1]}"
 
 
 class Emulator:
@@ -50,25 +68,32 @@ class Emulator:
 
     def __init__(self, port: int = 0, state_dir: str | Path | None = None, **options: Any) -> None:
         self.world = World(make_options(options), Path(state_dir) if state_dir else None)
-        self._server = make_server(self.world, port)
-        self._thread = threading.Thread(target=self._server.run, name="llmbatch-emulator", daemon=True)
+        self._port = port
+        self._server = make_server(self.world)
+        self._door: socket.socket | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Start to listen; return when ready."""
+        """Start to listen; return when ready.
+
+        :raises OSError: The port is taken.
+        """
+        self._door = listen(self._port)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._door],), name="llmbatch-emulator", daemon=True
+        )
         self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
         while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"The emulator did not start on {HOST}:{self._server.config.port}: is the port taken?"
-                )
+            if not self._thread.is_alive():
+                raise RuntimeError("The emulator did not start.")
             time.sleep(0.005)
         return self
 
     def stop(self) -> None:
         """Stop to listen; return when the port is free."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -79,15 +104,11 @@ class Emulator:
         self.stop()
 
     @property
-    def port(self) -> int:
-        """The port it listens on."""
-        port: int = self._server.servers[0].sockets[0].getsockname()[1]
-        return port
-
-    @property
     def url(self) -> str:
         """Base of all routes."""
-        return f"http://{HOST}:{self.port}"
+        if self._door is None:
+            raise RuntimeError("The emulator has not been started.")
+        return url_of(self._door)
 
     @property
     def openai_url(self) -> str:
@@ -137,7 +158,7 @@ class Emulator:
 
     def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         # http.client goes straight to the socket: no proxy from the environment gets in between.
-        connection = http.client.HTTPConnection(HOST, self.port)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"))
         try:
             connection.request(method, f"/_emulator/{path}", None if body is None else json.dumps(body))
             response = connection.getresponse()

@@ -43,6 +43,11 @@ def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
     with job.folder.files.landing(job.folder.results_name(shard)) as path:
         job.hook.download(batch, path)
         counted = tally(job, shard, path)
+        if counted.damaged or counted.statuses.get("missing"):
+            # What the vendor has and the way here damaged would be asked, and paid, again: read it once more.
+            job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", shard.batch_id)
+            job.hook.download(batch, path)
+            counted = tally(job, shard, path)
     job.record("collected", shard, batch_id=batch.batch_id, tally=counted)
     _report(job, shard, counted)
 

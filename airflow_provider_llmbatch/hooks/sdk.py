@@ -6,6 +6,7 @@ The SDK signs, connects and raises; we hand it bytes and take bytes, so that a 2
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ class SdkHook(BatchHook):
             yield
         except (VendorError, asyncio.CancelledError):
             raise
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, json.JSONDecodeError):  # ours, and the SDK's own
             raise unreadable(self.vendor, what) from None
         except Exception as error:
             if not type(error).__module__.startswith(("openai", "anthropic", "httpx")):
@@ -174,6 +175,6 @@ def unpack(body: Any) -> dict[str, Any]:
     if isinstance(body, (bytes, str)):
         try:
             body = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, json.JSONDecodeError):  # ours, and the SDK's own
             return {}
     return body if isinstance(body, dict) else {}

@@ -126,7 +126,7 @@ def raw(
     if vendor == "anthropic":
         sent["anthropic-version"] = "2026-10-21"
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=20)
+    connection = http.client.HTTPConnection(emulator.url.removeprefix("http://"), timeout=20)
     try:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         connection.request(method, path, data, {name: value for name, value in sent.items() if value})

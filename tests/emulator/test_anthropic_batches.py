@@ -49,9 +49,9 @@ def test_there_is_no_live_progress(emulator: Emulator, ant: anthropic.Anthropic)
 def test_the_results_url_points_at_whatever_host_was_asked(emulator: Emulator, ant: anthropic.Anthropic) -> None:
     batch = anthropic_batch(ant)
     emulator.advance(3_600)
-    _, _, body = raw(emulator, "GET", f"{PATH}/{batch.id}", vendor="anthropic", host=f"localhost:{emulator.port}")
+    _, _, body = raw(emulator, "GET", f"{PATH}/{batch.id}", vendor="anthropic", host="gateway.local:99")
 
-    assert json.loads(body)["results_url"].startswith(f"http://localhost:{emulator.port}/v1/")
+    assert json.loads(body)["results_url"] == f"http://gateway.local:99{PATH}/{batch.id}/results"
 
 
 def test_results_are_lines_of_json_in_no_order(emulator: Emulator, ant: anthropic.Anthropic) -> None:
