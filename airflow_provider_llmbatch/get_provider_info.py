@@ -65,7 +65,7 @@ def _openai_connection() -> dict[str, object]:
         "hook-class-name": "airflow_provider_llmbatch.hooks.openai.OpenAIBatchHook",
         "hook-name": "LLM Batch (OpenAI)",
         "conn-fields": {
-            "model": _text("Model", "Used where a task names none, for example gpt-6-luna."),
+            "model": _text("Model", "Used where a task names none, for example openai:gpt-6-luna."),
             "organization": _text("Organization", "Sent as the OpenAI-Organization header."),
             "project": _text("Project", "Sent as the OpenAI-Project header."),
             "purpose": _text("File purpose", 'Look-alikes only; OpenAI wants "batch".'),
@@ -83,7 +83,7 @@ def _anthropic_connection() -> dict[str, object]:
         "hook-class-name": "airflow_provider_llmbatch.hooks.anthropic.AnthropicBatchHook",
         "hook-name": "LLM Batch (Anthropic)",
         "conn-fields": {
-            "model": _text("Model", "Used where a task names none, for example claude-haiku-5-5."),
+            "model": _text("Model", "Used where a task names none, for example anthropic:claude-haiku-5-5."),
             **_LIMITS,
         },
         "ui-field-behaviour": _form("https://api.anthropic.com"),

@@ -210,8 +210,8 @@ class OpenAIBatchHook(SdkHook):
     def _size(self, file_id: str) -> int | None:
         """Return the size that the vendor announces, or ``None`` if it does not: the download then goes unchecked."""
         try:
-            size = msgspec.json.decode(self.get(Call(f"/files/{file_id}"))).get("bytes")
-        except (VendorError, msgspec.DecodeError):
+            size = unpack(self.get(Call(f"/files/{file_id}"))).get("bytes")
+        except VendorError:
             return None
         return size if isinstance(size, int) and size > 0 else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 
+from airflow_provider_llmbatch._compat import BaseHook
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.exceptions import InputError
 
@@ -22,7 +23,6 @@ class Settings:
 
     :ivar api_key: From *password*. It is not shown in ``repr()``.
     :ivar base_url: From *host*, *port* and *schema*; ``None`` is the vendor's own.
-    :ivar model: Default model of the connection, without the vendor.
     :ivar client_kwargs: Further arguments for the SDK's client.
     :ivar max_requests: A look-alike's own limit, where it is lower than the vendor's.
     :ivar max_bytes: The same for bytes.
@@ -33,7 +33,6 @@ class Settings:
 
     api_key: str = field(repr=False)
     base_url: str | None = None
-    model: str | None = None
     organization: str | None = None
     project: str | None = None
     client_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -59,7 +58,7 @@ class Settings:
         )
 
 
-_TEXTS = ("model", "organization", "project", "purpose", "completion_window", "list_mode")
+_TEXTS = ("organization", "project", "purpose", "completion_window", "list_mode")
 _NUMBERS = ("max_requests", "max_bytes")
 
 
@@ -97,6 +96,18 @@ def read_settings(hook: BatchHook) -> Settings:
         raise InputError(
             f"connection {hook.conn_id!r}: its host or extra does not fit ({error}). Nothing was sent.",
             conn_id=hook.conn_id,
+        ) from None
+
+
+def default_model(conn_id: str | None) -> str:
+    """Return the ``<vendor>:<model>`` that a connection names in its extra, or ``""``."""
+    if conn_id is None:
+        return ""
+    try:
+        return str(BaseHook.get_connection(conn_id).extra_dejson.get("model") or "")
+    except Exception as error:  # each Airflow release has its own class for "not found"
+        raise InputError(
+            f"connection {conn_id!r} cannot be read ({type(error).__name__}). Nothing was sent.", conn_id=conn_id
         ) from None
 
 

@@ -24,6 +24,7 @@ from airflow_provider_llmbatch.engine.begin import Identity, OnChange, begin, re
 from airflow_provider_llmbatch.engine.job import Plan, Terms
 from airflow_provider_llmbatch.engine.submit import cancel
 from airflow_provider_llmbatch.exceptions import InputError
+from airflow_provider_llmbatch.hooks.settings import default_model
 from airflow_provider_llmbatch.sources import open_source
 from airflow_provider_llmbatch.sources.inline import InlineSource
 from airflow_provider_llmbatch.storage.layout import JobFolder
@@ -132,7 +133,8 @@ class LLMBatchJobOperator(JobShell):
 
     :param source: URI of a ``.jsonl``, ``.jsonl.gz`` or ``.csv`` file, or a list of strings or mappings. (templated
         if it is a URI; records are data and are never rendered)
-    :param model: ``"<vendor>:<model>"``, for example ``"anthropic:claude-haiku-5-5"``. (templated)
+    :param model: ``"<vendor>:<model>"``, for example ``"anthropic:claude-haiku-5-5"``; ``"<vendor>:"`` where every
+        record brings its own. Default: ``model`` in the extra of *conn_id*. (templated)
     :param prompt: Jinja template of the user turn, rendered once per record with ``record`` and Airflow's context, in
         a sandbox. Default: the record's column ``prompt``.
     :param system: The same for the system text.
@@ -208,10 +210,10 @@ class LLMBatchJobOperator(JobShell):
             return submitted(job)
 
     def _begin(self, context: Context, identity: Identity) -> Job:
-        vendor, model = split_model(self.model or "")
+        vendor, model = split_model(self.model or default_model(self.conn_id))
         hook = load_hook(vendor, self.conn_id)
         question = Question(
-            model=model or hook.settings.model or "",
+            model=model,
             prompt=self.prompt,
             system=self.system,
             messages=self.messages,

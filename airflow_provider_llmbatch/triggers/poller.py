@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 Look = dict[str, Batch] | Exception
 """What one look brought: the batches that the vendor showed, or why there was no answer."""
 
-_pollers: dict[tuple[int, str, str | None], asyncio.Task[Poller]] = {}
-
 
 class Watch:
     """One job's interest in some batches."""
@@ -81,11 +79,6 @@ class Poller:
             self._watches.discard(watch)
             self._changed.set()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody watches anything."""
-        return not self._watches
-
     async def close(self) -> None:
         """Stop looking and give the connection back."""
         if self._task is not None:
@@ -119,32 +112,50 @@ class Poller:
             return error
 
 
+class _Shared:
+    """A poller that several use, from the first one's coming to the last one's leaving."""
+
+    def __init__(self, vendor: str, conn_id: str | None) -> None:
+        self.opening = asyncio.create_task(_open(vendor, conn_id))
+        self.users = 0
+
+    async def close(self) -> None:
+        """Close the poller, or stop opening it."""
+        self.opening.cancel()
+        (found,) = await asyncio.gather(self.opening, return_exceptions=True)
+        if isinstance(found, Poller):
+            await found.close()
+
+
+_shared: dict[tuple[int, str, str | None], _Shared] = {}
+
+
 @asynccontextmanager
 async def poller(vendor: str, conn_id: str | None) -> AsyncIterator[Poller]:
     """Give this event loop's poller for the connection; the last one to leave closes it."""
     key = (id(asyncio.get_running_loop()), vendor, conn_id)
-    if key not in _pollers:
-        _pollers[key] = asyncio.create_task(_open(vendor, conn_id))
-    opening = _pollers[key]
+    if key not in _shared:
+        _shared[key] = _Shared(vendor, conn_id)
+    shared = _shared[key]
+    shared.users += 1
     try:
-        found = await asyncio.shield(opening)
-    except BaseException:
-        _pollers.pop(key, None)
-        raise
-    try:
-        yield found
+        # One that is cancelled while it waits does not take the others' poller with it.
+        yield await asyncio.shield(shared.opening)
     finally:
-        if found.is_idle and _pollers.get(key) is opening:
-            del _pollers[key]
-            await found.close()
+        shared.users -= 1
+        if not shared.users:
+            del _shared[key]
+            await shared.close()
 
 
 async def _open(vendor: str, conn_id: str | None) -> Poller:
     # Reading a connection and importing an SDK block, and in the triggerer a connection read on the loop can deadlock.
+    # So the settings are read in the thread too, where the hook keeps them.
     hook, client = await sync_to_async(_load)(vendor, conn_id)
     return Poller(hook, await client.__aenter__())
 
 
 def _load(vendor: str, conn_id: str | None) -> tuple[BatchHook, Any]:
     hook = load_hook(vendor, conn_id)
+    _ = hook.settings
     return hook, hook.async_client()

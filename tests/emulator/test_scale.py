@@ -43,6 +43,17 @@ def requests(items: Iterator[bytes]) -> Iterator[bytes]:
     yield b"]}"
 
 
+def in_pieces(stream: Iterator[bytes], size: int = 1 << 20) -> Iterator[bytes]:
+    """Join what comes in drops to pieces that a client would send."""
+    piece = bytearray()
+    for drop in stream:
+        piece += drop
+        if len(piece) >= size:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
 def peak_mb(process: Process) -> int:
     status = Path(f"/proc/{process.process.pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+)", status)
@@ -62,7 +73,9 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 def post(process: Process, path: str, content: Iterator[bytes], **headers: str) -> Any:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    response = httpx2.post(process.url + path, content=content, headers={"x-api-key": "k", **named}, timeout=120)
+    response = httpx2.post(
+        process.url + path, content=in_pieces(content), headers={"x-api-key": "k", **named}, timeout=120
+    )
     assert response.status_code == 200, response.text
     return response.json()
 

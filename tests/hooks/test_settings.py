@@ -65,7 +65,6 @@ def test_a_connection_with_nothing_but_a_key_has_the_vendors_own_habits(read):
 
 
 EXTRA = {
-    "model": "gpt-6-luna",
     "organization": "org-1",
     "project": "proj_1",
     "purpose": "batch-api",
@@ -85,7 +84,6 @@ def test_what_a_look_alike_needs_stands_in_the_extra(read, extra):
 
     assert found == Settings(
         api_key=KEY,
-        model="gpt-6-luna",
         organization="org-1",
         project="proj_1",
         purpose="batch-api",

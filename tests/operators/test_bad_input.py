@@ -101,6 +101,13 @@ def test_a_wrong_key_is_told_before_anything_is_sent(vendor, ask, emulator):
     assert "wrong-key" not in str(caught.value)
 
 
+def test_the_connection_names_the_model_where_the_task_does_not(vendor, ask, emulator):
+    vendor.connect("labels", model=f"{vendor.vendor}:{vendor.model}")
+    emulator.set_options(batch_seconds=240)
+
+    assert ask(model=None, conn_id="labels")["model"] == vendor.model
+
+
 def test_an_executor_whose_workers_share_no_disk_needs_a_base_uri(ask, emulator, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor,airflow.providers.celery.executors.CeleryExecutor")
 

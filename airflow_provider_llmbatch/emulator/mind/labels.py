@@ -107,12 +107,12 @@ class _Words:
 
     def __init__(self, text: str) -> None:
         self.words = re.findall(r"[\w']+", text[:_SEARCHED].lower())
-        self.text = " ".join(self.words)
+        self.different = set(self.words)
         self.hits: dict[int, list[int]] = {}
 
     def score(self, name: str) -> int:
         """Count the words for a label; its own name counts three times."""
-        named = self.text.count(name) if " " in name else self.words.count(name)
+        named = " ".join(self.words).count(name) if " " in name else self.words.count(name)
         return 3 * named + sum(self.count(part) for part in set(name.split()) if part in EVIDENCE)
 
     def count(self, name: str) -> int:
@@ -128,9 +128,8 @@ class _Words:
         """Return where words of *evidence* stand."""
         if id(evidence) not in self.hits:
             whole, beginnings = evidence
-            self.hits[id(evidence)] = [
-                at for at, word in enumerate(self.words) if word in whole or word.startswith(beginnings)
-            ]
+            matching = {word for word in self.different if word in whole or word.startswith(beginnings)}
+            self.hits[id(evidence)] = [at for at, word in enumerate(self.words) if word in matching] if matching else []
         return self.hits[id(evidence)]
 
     def negated(self, evidence: Evidence) -> int:

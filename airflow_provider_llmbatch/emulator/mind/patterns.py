@@ -14,9 +14,9 @@ def example(pattern: str, key: str) -> str:
     """Return a string that *pattern* finds; the pattern's own text where it is beyond this small writer."""
     try:
         text = _Writer(pattern, key).alternatives()
-    except (IndexError, ValueError):
+        return text if re.search(pattern, text) else pattern
+    except (IndexError, ValueError, re.error):
         return pattern
-    return text if re.search(pattern, text) else pattern
 
 
 class _Writer:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_llmbatch.emulator.ids import digest, fraction
-from airflow_provider_llmbatch.emulator.mind.labels import choose, polarity
+from airflow_provider_llmbatch.emulator.mind.labels import choose, judge, polarity
 from airflow_provider_llmbatch.emulator.mind.patterns import example
 
 MAX_DEPTH = 8
@@ -140,8 +140,8 @@ class Filler:
         return low + int(fraction(self.key, name) * (high - low + 1))
 
     def _boolean(self, schema: Mapping[str, Any], name: str, depth: int) -> bool:
-        label = re.sub(r"^(?:is|has|was|are|should)[_-]?", "", name)
-        return choose((label or "yes", "no"), self.text, f"{self.key}/{name}") == (label or "yes")
+        verdict = judge(name.replace("_", " "), self.text)
+        return fraction(self.key, name, self.text) < 0.5 if verdict is None else verdict
 
     def _null(self, schema: Mapping[str, Any], name: str, depth: int) -> None:
         return None
