@@ -9,7 +9,7 @@ done again. A retry, a cleared task, a resumed deferral and a crash are all the 
 
 from __future__ import annotations
 
-from airflow_provider_llmbatch.engine.collect import collect
+from airflow_provider_llmbatch.engine.collect import collect, gone
 from airflow_provider_llmbatch.engine.finish import check_output, finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
@@ -24,10 +24,10 @@ def advance(job: Job) -> Wait | Done:
     """
     prepare(job)
     while True:
-        collect(job)
+        unseen = collect(job)
         watched = submit(job)
         if not job.manifest.rounds[-1].is_collected:
-            return _wait(job, watched)
+            return _wait(job, watched, unseen)
         if not prepare_next(job):
             return Done(finish(job))
 
@@ -46,7 +46,7 @@ def prepare(job: Job) -> None:
         prepare_first(job)
 
 
-def _wait(job: Job, watched: set[str]) -> Wait:
+def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
     now = job.clock()
     waiting = job.manifest.rounds[-1].in_phase("ready", "unknown")
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
@@ -56,7 +56,7 @@ def _wait(job: Job, watched: set[str]) -> Wait:
     began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared_at)
     give_up_at = began + job.terms.patience
     if now > give_up_at:
-        raise _too_late(job, open_ids)
+        raise gone(job, sorted(unseen)) if unseen else _too_late(job, open_ids)
     return Wait(
         batch_ids=open_ids,
         candidates=sorted(watched),

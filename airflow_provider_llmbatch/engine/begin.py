@@ -12,7 +12,7 @@ import msgspec
 
 from airflow_provider_llmbatch.core.requests import job_id
 from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
-from airflow_provider_llmbatch.engine.submit import cancel
+from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import ChangedError, ManifestError
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
@@ -54,7 +54,8 @@ def begin(
     asked = fingerprint(plan, hook)
     spec = folder.spec()
     if spec is not None and spec.fingerprint != asked and on_change != "keep":
-        _make_way(Job(folder=folder, spec=spec, hook=hook, terms=terms, **seams), on_change)
+        asker = load_hook(spec.vendor, spec.conn_id)  # the new question may go to another vendor
+        _make_way(Job(folder=folder, spec=spec, hook=asker, terms=terms, **seams), on_change)
         spec, lookup_since = None, None
     is_new = spec is None
     if spec is None:
@@ -134,7 +135,7 @@ def _make_way(job: Job, on_change: OnChange) -> None:
             uri=job.folder.uri,
         )
     job.refresh()
-    cancelled = cancel(job)
+    cancelled = stop(job)
     moved = job.folder.supersede()
     job.log.warning(
         "The question or its source changed: the old job was moved to %s, %d live batches of it were cancelled (what "

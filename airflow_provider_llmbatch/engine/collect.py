@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from airflow_provider_llmbatch.core.batches import Batch
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE, patiently
 from airflow_provider_llmbatch.engine.verdicts import tally
+from airflow_provider_llmbatch.exceptions import NotFoundError, TransferError
 
 
-def collect(job: Job) -> None:
-    """Look at every open batch, and fetch the results of those that ended, in whatever state."""
-    look(job)
+def collect(job: Job) -> set[str]:
+    """Look at every open batch, and fetch the results of those that ended, in whatever state.
+
+    :return: Batches that the vendor does not show.
+    """
+    unseen = look(job)
     for shard in [shard for shard in job.manifest.shards if shard.phase == "ended"]:
         batch = shard.batch
         if batch is not None and job.hook.is_queue_full(batch):
             _put_back(job, shard, batch)
         elif batch is not None:
             _fetch(job, shard, batch)
+    return unseen
 
 
-def look(job: Job) -> None:
-    """Ask once how the open batches stand, and write down which have ended."""
+def look(job: Job) -> set[str]:
+    """Ask once how the open batches stand, and write down which have ended; return those that are not shown."""
     waiting = {shard.batch_id: shard for shard in job.manifest.open if shard.batch_id}
     if not waiting:
-        return
+        return set()
     found = patiently(job, lambda: job.hook.run(job.hook.look(waiting.keys())))
     for batch_id, shard in waiting.items():
         batch = found.get(batch_id)
         if batch is not None and batch.is_terminal:
             job.log.info("%s", batch.progress_line(now=job.clock()))
             job.record("ended", shard, batch_id=batch_id, batch=batch)
+    return waiting.keys() - found.keys()
 
 
 def _put_back(job: Job, shard: ShardState, batch: Batch) -> None:
@@ -41,15 +50,39 @@ def _put_back(job: Job, shard: ShardState, batch: Batch) -> None:
 
 def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
     with job.folder.files.landing(job.folder.results_name(shard)) as path:
-        job.hook.download(batch, path)
+        _download(job, batch, path)
         counted = tally(job, shard, path)
         if counted.damaged or counted.statuses.get("missing"):
             # What the vendor has and the way here damaged would be asked, and paid, again: read it once more.
             job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", shard.batch_id)
-            job.hook.download(batch, path)
+            _download(job, batch, path)
             counted = tally(job, shard, path)
     job.record("collected", shard, batch_id=batch.batch_id, tally=counted)
     _report(job, shard, counted)
+
+
+def _download(job: Job, batch: Batch, path: Path) -> None:
+    try:
+        job.hook.download(batch, path)
+    except TransferError as error:
+        # Just after its end a batch's results may not be seen yet; later than that, a 404 means what it says.
+        is_settled = job.clock() - (batch.ended_at or job.clock()) > LAG_SECONDS
+        if is_settled and isinstance(error.__context__, NotFoundError):
+            raise gone(job, [batch.batch_id]) from None
+        raise
+
+
+def gone(job: Job, batch_ids: Sequence[str]) -> NotFoundError:
+    """Return the error for batches, or results, that the vendor no longer has."""
+    return NotFoundError(
+        f"{job.hook.vendor} no longer has the results of {', '.join(batch_ids)} on connection {job.hook.conn_id!r}: "
+        "they were deleted, or kept as long as it keeps any (29 or 30 days), or the connection is another account's "
+        f"now. Nothing was replaced, nothing was sent, and what was collected is kept in {job.folder.uri!r}. If the "
+        "connection is right, only asking anew helps, at full price: `airflow-llmbatch reset`, then clear this task.",
+        status=404,
+        batch_ids=list(batch_ids),
+        job_uri=job.folder.uri,
+    )
 
 
 def _report(job: Job, shard: ShardState, counted: Tally) -> None:

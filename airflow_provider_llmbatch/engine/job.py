@@ -49,6 +49,7 @@ class Job:
 
     :ivar plan: ``None`` in a process that only goes on with what another one prepared.
     :ivar was_begun: Whether another process may have worked on it before.
+    :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
 
@@ -61,6 +62,7 @@ class Job:
     sleep: Callable[[float], None] = time.sleep
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     was_begun: bool = True
+    is_stopped: bool = False
     manifest: Manifest = field(default_factory=Manifest)
     _events: list[Event] = field(default_factory=list)
 

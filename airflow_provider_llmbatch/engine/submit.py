@@ -18,7 +18,15 @@ from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.core.requests import index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.exceptions import BusyError, RejectedError, UnavailableError, VendorError
+from airflow_provider_llmbatch.exceptions import (
+    BusyError,
+    CancelledError,
+    InputError,
+    LLMBatchError,
+    RejectedError,
+    UnavailableError,
+    VendorError,
+)
 from airflow_provider_llmbatch.hooks.base import Marker
 
 T = TypeVar("T")
@@ -33,12 +41,11 @@ def submit(job: Job) -> set[str]:
     """Send what may be sent now, and settle what is in doubt.
 
     :return: Batches that may be ours and cannot be told apart yet: watch them, they prove themselves by their results.
+    :raises CancelledError: There is something to send, and the task was killed.
     """
-    watched: set[str] = set()
     if job.spec.lookup_since is not None:
         _suspect(job)
-    for shard in job.manifest.rounds[-1].in_phase("unknown"):
-        watched |= _settle(job, shard)
+    watched = settle(job)
     for shard in job.manifest.rounds[-1].in_phase("ready"):
         if _has_room(job) and shard.not_before <= job.clock():
             _send(job, shard)
@@ -58,6 +65,12 @@ def _has_room(job: Job) -> bool:
 
 
 def _send(job: Job, shard: ShardState) -> None:
+    if job.is_stopped:
+        raise CancelledError(
+            f"the task was killed, so shard {shard.name} was not sent. What had finished is kept in "
+            f"{job.folder.uri!r}; the next attempt collects it and asks only the rest.",
+            job_uri=job.folder.uri,
+        )
     path = job.folder.files.local(job.folder.requests_name(shard))
     staged = patiently(job, lambda: _stage(job, shard, path))
     until = job.clock() + job.hook.create_timeout
@@ -100,6 +113,15 @@ def _marker(job: Job, shard: ShardState) -> Marker:
         count=shard.shard.count,
         since=shard.intent.at if shard.intent else job.clock(),
     )
+
+
+def settle(job: Job) -> set[str]:
+    """Look for every batch whose answer nobody wrote down; return those that may be ours and cannot be told yet."""
+    watched: set[str] = set()
+    for shard in job.manifest.shards:
+        if shard.phase == "unknown":
+            watched |= _settle(job, shard)
+    return watched
 
 
 def _settle(job: Job, shard: ShardState) -> set[str]:
@@ -174,6 +196,24 @@ def patiently(job: Job, call: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
+def stop(job: Job) -> list[str]:
+    """Cancel what is at the vendor, and first look for batches whose answer was lost: they cost as much.
+
+    :return: The batches that were asked.
+    """
+    try:
+        doubtful = settle(job)
+    except LLMBatchError as error:
+        job.log.warning("Batches whose answer was lost could not be looked for: %s", error)
+    else:
+        if doubtful:
+            job.log.warning(
+                "Batches %s may be ours. They cannot be told before they end, so they were not cancelled.",
+                ", ".join(sorted(doubtful)),
+            )
+    return cancel(job)
+
+
 def cancel(job: Job) -> list[str]:
     """Ask the vendor to cancel every open batch; what had finished stays and is collected later.
 
@@ -184,7 +224,7 @@ def cancel(job: Job) -> list[str]:
         batch_id = shard.batch_id or ""
         try:
             job.hook.cancel(batch_id)
-        except VendorError as error:
+        except (VendorError, InputError) as error:  # a connection that is gone must not stand in the way either
             job.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
         else:
             job.log.info("Batch %s: cancel asked for", batch_id)

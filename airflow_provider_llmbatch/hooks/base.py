@@ -100,8 +100,6 @@ class BatchHook(BaseHook, ABC):
     """Seconds by which our clock and the vendor's may differ in a look-up."""
     list_lag: ClassVar[float] = 30.0
     """Seconds after which a batch that was created must show in the list. Undocumented; generous (FACTS §1.7)."""
-    create_timeout: ClassVar[float] = 600.0
-    """Seconds after which a create call that has no answer is given up. Both SDKs' default."""
 
     LIMITS: ClassVar[Limits]
 
@@ -123,6 +121,11 @@ class BatchHook(BaseHook, ABC):
     def limits(self) -> Limits:
         """What one batch may hold, with the connection's own lower limits applied."""
         return self.settings.lower(self.LIMITS)
+
+    @property
+    def create_timeout(self) -> float:
+        """Seconds after which a create call that has no answer is given up: the client's own timeout."""
+        return self.settings.timeout
 
     def test_connection(self) -> tuple[bool, str]:
         """Answer the *Test* button of Airflow's connection form."""

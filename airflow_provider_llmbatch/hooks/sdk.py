@@ -55,7 +55,7 @@ class SdkHook(BatchHook):
 
     def _client_kwargs(self) -> dict[str, Any]:
         kwargs = {"api_key": self.settings.api_key, "base_url": self.settings.base_url}
-        return kwargs | {"timeout": self.create_timeout} | dict(self.settings.client_kwargs)
+        return kwargs | dict(self.settings.client_kwargs) | {"timeout": self.settings.timeout}
 
     def get(self, call: Call) -> bytes:
         with self.errors(f"GET {call.path}"):

@@ -14,6 +14,9 @@ from airflow_provider_llmbatch.exceptions import InputError
 if TYPE_CHECKING:
     from airflow_provider_llmbatch.hooks.base import BatchHook
 
+DEFAULT_TIMEOUT = 600.0
+"""Both SDKs' own default."""
+
 ListMode = Literal["cursor", "offset", "none"]
 
 
@@ -23,7 +26,7 @@ class Settings:
 
     :ivar api_key: From *password*. It is not shown in ``repr()``.
     :ivar base_url: From *host*, *port* and *schema*; ``None`` is the vendor's own.
-    :ivar client_kwargs: Further arguments for the SDK's client.
+    :ivar client_kwargs: Further arguments for the SDK's client; its ``timeout`` is in seconds, 600 by default.
     :ivar max_requests: A look-alike's own limit, where it is lower than the vendor's.
     :ivar max_bytes: The same for bytes.
     :ivar list_mode: How a look-alike lists batches: ``cursor`` and ``offset`` say what *after* is; ``none``: batches
@@ -48,6 +51,11 @@ class Settings:
             raise ValueError(f"list_mode must be one of {', '.join(get_args(ListMode))}")
         if min(self.max_requests or 1, self.max_bytes or 1) < 1:
             raise ValueError("max_requests and max_bytes must be at least 1")
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the client waits for an answer."""
+        return float(self.client_kwargs.get("timeout") or DEFAULT_TIMEOUT)
 
     def lower(self, limits: Limits) -> Limits:
         """Return *limits* with this connection's own ones applied where they are lower."""

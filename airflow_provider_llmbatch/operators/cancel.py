@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_llmbatch._compat import BaseOperator, Context
 from airflow_provider_llmbatch._shell import airflow_errors, job_uri_of
 from airflow_provider_llmbatch.engine.begin import resume
-from airflow_provider_llmbatch.engine.submit import cancel
+from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.vendors import load_hook
 
@@ -42,7 +42,7 @@ class LLMBatchCancelOperator(BaseOperator):
                 return {"cancelled": self._cancel_ids([str(batch_id) for batch_id in self.job])}
             job = resume(job_uri_of(self.job), log=self.log)
             job.refresh()
-            return {"cancelled": cancel(job)}
+            return {"cancelled": stop(job)}
 
     def _cancel_ids(self, batch_ids: list[str]) -> list[str]:
         if self.vendor is None:

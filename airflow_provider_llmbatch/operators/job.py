@@ -121,7 +121,10 @@ class JobShell(BaseOperator):
 
     def on_kill(self) -> None:
         """Ask the vendor to cancel, and return at once: what had finished is collected by the next attempt."""
-        if self.cancel_on_kill and self._job is not None:
+        if self._job is None:
+            return
+        self._job.is_stopped = True  # Airflow 3 lets the process run on for seconds: it must not buy anything in them
+        if self.cancel_on_kill:
             cancel(self._job)
 
 

@@ -1,13 +1,15 @@
 """A folder on any storage, with the few operations a job needs.
 
 A document appears whole or not at all. On file systems it is written under another name and linked into place; on
-object stores it is one PUT. *Not there* and *unreadable* are different answers.
+object stores it is one PUT, with the condition that nothing has that name yet. *Not there* and *unreadable* are
+different answers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +20,15 @@ from uuid import uuid4
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError
 
+log = logging.getLogger(__name__)
+
 _UNSUPPORTED = {errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 """How mounted buckets and some network disks say that they know no hard links, or cannot sync a directory."""
+_UNCONDITIONAL = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""How object stores say that they know no conditional writes: HTTP 501."""
+_TRIES = 3
+"""How often a conditional write is made. S3 answers 409 while another write of that name is under way, and asks to be
+asked again: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"""
 
 
 def open_folder(uri: str) -> Folder:
@@ -30,7 +39,7 @@ def open_folder(uri: str) -> Folder:
     try:
         path = ObjectStoragePath(uri)
         local = path.protocol in ("file", "local", "") or not path.fs
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise InputError(
             f"{uri!r} cannot be opened: {error}. Nothing was sent. Install the Airflow provider that serves it, for "
             "example with airflow-provider-llmbatch[s3].",
@@ -50,6 +59,7 @@ class Folder:
         self.uri = uri.rstrip("/")
         self._root = path
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._is_exclusive: bool | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.uri!r})"
@@ -61,18 +71,45 @@ class Folder:
     def create(self, name: str, data: bytes) -> bool:
         """Write a document that is never changed again. Return ``False`` if there already is one.
 
-        Where the store has conditional writes, two writers cannot both succeed.
+        Where the store has conditional writes, two writers cannot both succeed. ``False`` does not say whose the
+        document is: a client that repeats a write whose answer was lost meets its own.
+
+        Some stores take the condition and ignore it, and no answer tells. So the first document is written twice: a
+        store that takes the second is not trusted, and every name is looked up before it is written.
         """
-        fs, key = self._at(name)
-        try:
-            fs.pipe_file(key, data, mode="create")
-        except FileExistsError:
+        if not self._is_exclusive and self.exists(name):
             return False
-        except (TypeError, ValueError):  # this store knows no conditional write
-            if fs.exists(key):
+        created = self._put_new(name, data)
+        if self._is_exclusive is None:
+            self._is_exclusive = not created or not self._put_new(name, data)
+            if not self._is_exclusive:
+                log.warning(
+                    "%s: the storage ignores conditional writes. Attempts that run at the same time may both submit; "
+                    "attempts that follow each other are safe.",
+                    self.uri,
+                )
+        return created
+
+    def _put_new(self, name: str, data: bytes) -> bool:
+        """Make a conditional write; make a plain one where the store says that it knows none."""
+        fs, key = self._at(name)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                fs.pipe_file(key, data, mode="create")
+            except FileExistsError:
                 return False
-            fs.pipe_file(key, data)
-        fs.invalidate_cache()
+            except (TypeError, ValueError, NotImplementedError):
+                break
+            except OSError as error:
+                if error.errno in _UNCONDITIONAL:
+                    break
+                if self.exists(name):  # refused, in words that fsspec does not know; or done, and the answer was lost
+                    return False
+                if attempt == _TRIES:
+                    raise
+            else:
+                return True
+        fs.pipe_file(key, data)
         return True
 
     def replace(self, name: str, data: bytes) -> None:
@@ -112,6 +149,7 @@ class Folder:
     def exists(self, name: str) -> bool:
         """Return whether *name* is there."""
         fs, key = self._at(name)
+        fs.invalidate_cache()
         return bool(fs.exists(key))
 
     def remove(self, name: str) -> None:

@@ -151,28 +151,40 @@ def connection(vendor: str, host: str) -> str:
     return json.dumps({"conn_type": f"llmbatch_{vendor}", "host": host, "password": "no-key-needed"})
 
 
-@pytest.fixture(scope="session")
-def standalone(tmp_path_factory, vendors) -> Iterator[Standalone]:
-    """A real Airflow on the example DAGs: scheduler, DAG processor, API server, triggerer, local workers."""
-    home, port = tmp_path_factory.mktemp("airflow"), free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
+def settings(home: Path, emulator: Emulator, dags: Path) -> dict[str, str]:
+    """Return the environment of an Airflow of its own whose connections point at *emulator*."""
+    port = free_port()
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW_CONN_OPENAI_DEFAULT": connection("openai", vendors.openai_url),
-        "AIRFLOW_CONN_ANTHROPIC_DEFAULT": connection("anthropic", vendors.anthropic_url),
+        "AIRFLOW_CONN_OPENAI_DEFAULT": connection("openai", emulator.openai_url),
+        "AIRFLOW_CONN_ANTHROPIC_DEFAULT": connection("anthropic", emulator.anthropic_url),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    with processes([sys.executable, "-m", "airflow", "standalone"], env=env, log=home / "standalone.log") as process:
-        airflow = Standalone(url, home, process)
+
+
+@contextlib.contextmanager
+def running_airflow(home: Path, env: dict[str, str]) -> Iterator[Standalone]:
+    """Run ``airflow standalone``: scheduler, DAG processor, API server, triggerer, local workers."""
+    command = [sys.executable, "-m", "airflow", "standalone"]
+    with processes(command, env=env, log=home / "standalone.log") as process:
+        airflow = Standalone(env["AIRFLOW__API__BASE_URL"], home, process)
         wait_for("healthy Airflow", airflow.is_healthy)
         yield airflow
     assert not running(process)
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory, vendors) -> Iterator[Standalone]:
+    """A real Airflow on the example DAGs."""
+    home = tmp_path_factory.mktemp("airflow")
+    with running_airflow(home, settings(home, vendors, ROOT / "example_dags")) as airflow:
+        yield airflow

@@ -26,7 +26,7 @@ _NOUNS = ("label", "categor", "class", "option", "choice", "tag", "one of", "any
 _OFFERS = (
     # A list of bullets under a heading.
     (
-        _NOUNS,
+        (":\n", ": \n", ":\r\n"),
         re.compile(
             r"(?:labels|categories|classes|options|choices|one of[^\n:]*)\s*:\s*\n"
             r"((?:\s*[-*•\d.)]+\s+[^\n]+\n?){2,})",
