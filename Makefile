@@ -51,8 +51,9 @@ clean:  ## remove everything that these targets made
 	@$(PYTHON) -m venv .venv-uv
 	@.venv-uv/bin/pip install --quiet --disable-pip-version-check uv
 
-# The stamp is newer than pyproject.toml exactly when nothing needs installing.
+# The stamp is newer than pyproject.toml exactly when nothing needs installing. hatchling builds the wheel that
+# tests/packaging looks into.
 $(READY): pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	@$(UV) pip install --quiet --python $(BIN)/python --editable '.[parquet]' --group dev
+	@$(UV) pip install --quiet --python $(BIN)/python --editable '.[parquet]' --group dev hatchling
 	@touch $@

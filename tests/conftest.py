@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__CORE__DAGS_FOLDER=str(REPO / "example_dags"),
-    AIRFLOW__CORE__EXECUTOR="LocalExecutor",
+    # Airflow 2 refuses the local executor on SQLite; Airflow 3 has no sequential one.
+    AIRFLOW__CORE__EXECUTOR="SequentialExecutor" if version("apache-airflow").startswith("2.") else "LocalExecutor",
     AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME / 'airflow.db'}",
 )

@@ -13,7 +13,7 @@ from airflow_provider_llmbatch.engine.collect import collect, gone
 from airflow_provider_llmbatch.engine.finish import check_output, finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
-from airflow_provider_llmbatch.engine.submit import grace_end, submit
+from airflow_provider_llmbatch.engine.submit import grace_end, patiently, submit
 from airflow_provider_llmbatch.exceptions import DeadlineError
 
 
@@ -42,7 +42,7 @@ def prepare(job: Job) -> None:
     """Read what has happened so far; if that is nothing, check everything and write the requests of round 1."""
     if not job.refresh().rounds:
         check_output(job.terms.output_uri)
-        job.hook.preflight()
+        patiently(job, job.hook.preflight)
         prepare_first(job)
 
 

@@ -337,4 +337,4 @@ class BatchHook(BaseHook, ABC):
 
 def unreadable(vendor: str, what: str) -> UnavailableError:
     """Return the error for an answer that was damaged on its way: the call may well have been carried out."""
-    return UnavailableError(f"{vendor}: the answer to {what} cannot be read; it may or may not have been carried out.")
+    return UnavailableError(f"{vendor}: the answer to {what} was damaged on its way and cannot be read.")

@@ -35,6 +35,10 @@ STREAM = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 bytes can be counted and resumed."""
 
 
+READ_TIMEOUT = 60.0
+"""Seconds for a reading call. A paid call may take ten minutes; a look that hangs holds up everybody's."""
+
+
 class SdkHook(BatchHook):
     """A vendor whose official Python SDK does the talking."""
 
@@ -59,11 +63,11 @@ class SdkHook(BatchHook):
 
     def get(self, call: Call) -> bytes:
         with self.errors(f"GET {call.path}"):
-            return self._bytes(self.client.get(call.path, cast_to=bytes, options={"params": call.params}))
+            return self._bytes(self.client.get(call.path, cast_to=bytes, options=_reading(call)))
 
     async def aget(self, call: Call, client: Any) -> bytes:
         with self.errors(f"GET {call.path}"):
-            return self._bytes(await client.get(call.path, cast_to=bytes, options={"params": call.params}))
+            return self._bytes(await client.get(call.path, cast_to=bytes, options=_reading(call)))
 
     @staticmethod
     def _bytes(reply: Any) -> bytes:
@@ -156,6 +160,10 @@ class SdkHook(BatchHook):
                 yield response
             finally:
                 response.close()
+
+
+def _reading(call: Call) -> dict[str, Any]:
+    return {"params": call.params, "timeout": READ_TIMEOUT}
 
 
 def _is_clear_no(status: int) -> bool:

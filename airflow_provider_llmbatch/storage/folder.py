@@ -80,8 +80,8 @@ class Folder:
         if not self._is_exclusive and self.exists(name):
             return False
         created = self._put_new(name, data)
-        if self._is_exclusive is None:
-            self._is_exclusive = not created or not self._put_new(name, data)
+        if created and self._is_exclusive is None:
+            self._is_exclusive = not self._put_new(name, data)
             if not self._is_exclusive:
                 log.warning(
                     "%s: the storage ignores conditional writes. Attempts that run at the same time may both submit; "
@@ -189,11 +189,18 @@ class Folder:
         fs = self._root.fs
         source, target = (fs._strip_protocol(path) for path in (self._root.path, ObjectStoragePath(new_uri).path))
         fs.invalidate_cache()
-        found = sorted(fs.find(source), key=lambda name: name == f"{source}/{last}")
-        fs.copy(found, [target + name.removeprefix(source) for name in found])
-        if len(found) > 1:
-            fs.rm(found[:-1])
-        fs.rm(found[-1:])
+        *others, final = sorted(fs.find(source), key=lambda name: name == f"{source}/{last}")
+        fs.copy([*others, final], [target + name.removeprefix(source) for name in (*others, final)])
+        if others:
+            fs.rm(others)
+        fs.invalidate_cache()
+        if fs.find(source) != [final]:  # S3 answers 200 to a deletion of many, whatever became of each
+            raise ManifestError(
+                f"{self.uri!r} was copied to {new_uri!r} and cannot be deleted. Nothing was submitted. Allow deletions "
+                "there, or move the folder by hand, and retry.",
+                uri=self.uri,
+            )
+        fs.rm_file(final)
         fs.invalidate_cache()
 
     def _at(self, name: str) -> tuple[Any, str]:

@@ -105,7 +105,7 @@ def test_a_paid_call_that_is_cut_off_is_not_repeated_and_not_a_no(bench, vendor,
 def test_a_yes_that_cannot_be_read_is_not_a_no(bench, vendor, request_file, body):
     one = bench(vendor).reply((200, body))
 
-    with pytest.raises(UnavailableError, match="may or may not have been carried out"):
+    with pytest.raises(UnavailableError, match="cannot be read"):
         create(one, request_file)
 
 
@@ -248,6 +248,18 @@ def test_what_the_list_does_not_show_is_asked_for_by_itself(bench, vendor):
 
     assert look(one, "d", "a-lagging-one", "batch_1") == ["batch_1", "d"]
     assert [target.rpartition("/")[2] for target in one.wire.asked[2:]] == ["a-lagging-one", "batch_1"]
+
+
+def test_a_look_is_given_up_long_before_a_paid_call(bench, vendor, request_file):
+    """One that hangs would hold up all who share it."""
+    one = bench(vendor).reply((200, CREATED[vendor]))
+
+    look(one, "batch_1")
+    create(one, request_file)
+
+    looked, paid = (call.extensions["timeout"]["read"] for call in one.wire.calls)
+    assert looked <= 60
+    assert paid >= 600
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])

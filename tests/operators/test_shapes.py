@@ -112,9 +112,11 @@ def test_a_task_that_is_cleared_lands_the_same_rows_and_pays_nothing(vendor, emu
 
 
 def test_a_cancel_task_stops_what_runs_and_a_reconcile_task_keeps_what_was_finished(vendor, emulator, asking):
+    emulator.set_options(batch_seconds=36_000)
     submitted = LLMBatchJobOperator(**asking("a", wait_for_completion=False)).execute(context())
 
     cancelled = LLMBatchCancelOperator(task_id="stop", job=submitted).execute(context("stop"))
+    emulator.set_options(batch_seconds=240)
     vendor.finish()
     summary = LLMBatchReconcileOperator(task_id="collect", job=submitted, poll_interval=0.5, deferrable=False).execute(
         context("collect")

@@ -1,0 +1,182 @@
+"""What a person on call does with jobs, without a DAG: find them, read them, set them aside, sweep up after them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_llmbatch._compat import Log, ObjectStoragePath
+from airflow_provider_llmbatch.core.batches import Batch
+from airflow_provider_llmbatch.core.results import Line
+from airflow_provider_llmbatch.engine.begin import resume
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.submit import stop
+from airflow_provider_llmbatch.exceptions import InputError, ManifestError, TransferError
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.storage.layout import SPEC, SUMMARY, SUPERSEDED
+
+DEPTH = 6
+"""Levels below a base URI at which a job may lie: dag, run, task and map index, ``superseded`` and a number."""
+_CUSTOM_ID = re.compile(r"(?P<job>[0-9a-f]{10})-(?P<round>\d{1,3})-\d{1,15}")
+
+Status = Literal["prepared", "submitting", "in doubt", "running", "to collect", "collected", "completed"]
+
+
+def find_jobs(base_uri: str, *, aside: bool = False) -> Iterator[str]:
+    """Yield the URI of every job at or below *base_uri*, in order.
+
+    :param aside: Look for those that were moved aside instead of those that count.
+    :raises InputError: There is nothing at *base_uri*.
+    :raises ManifestError: Something below it cannot be listed, so nobody can say which jobs there are.
+    """
+    base_uri = base_uri.rstrip("/")
+    try:
+        root = ObjectStoragePath(base_uri)
+        top = root.fs._strip_protocol(root.path)
+        root.fs.invalidate_cache()
+        for here in _below(root.fs, top, DEPTH, aside=aside):
+            yield base_uri + here.removeprefix(top)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"there is no folder {base_uri!r} ({type(error).__name__}: {error}).") from None
+    except Exception as error:  # each storage has errors of its own
+        raise ManifestError(f"{base_uri!r} cannot be listed ({type(error).__name__}: {error}).") from None
+
+
+def _below(fs: Any, here: str, depth: int, *, aside: bool, within: bool = False) -> Iterator[str]:
+    """Yield the folders of jobs at or below *here*; *within*: it lies in what was moved aside."""
+    entries = {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in fs.ls(here, detail=True)}
+    is_job = SPEC in entries
+    if is_job and within == aside:
+        yield here
+    if not depth:
+        return
+    for name, entry in sorted(entries.items()):
+        # A task that is mapped now may have been an unmapped one before: then both have a job.
+        wanted = name.isdigit() if is_job else aside or name != SUPERSEDED
+        if wanted and entry["type"] == "directory":
+            yield from _below(fs, f"{here}/{name}", depth - 1, aside=aside, within=within or name == SUPERSEDED)
+
+
+def status_of(job: Job) -> Status:
+    """Say in one word how far *job* has come, as far as it is written down."""
+    shards = job.manifest.shards
+    if not shards or all(shard.phase == "ready" and shard.attempt == 1 for shard in shards):
+        return "prepared"
+    phases = {shard.phase for shard in shards}
+    named: tuple[tuple[str, Status], ...] = (
+        ("unknown", "in doubt"),
+        ("submitted", "running"),
+        ("ended", "to collect"),
+        ("ready", "submitting"),
+    )
+    for phase, status in named:
+        if phase in phases:
+            return status
+    return "completed" if job.folder.files.exists(SUMMARY) else "collected"
+
+
+def summary_of(job: Job) -> dict[str, Any] | None:
+    """Return what the task returned, or ``None`` if it has not come so far."""
+    document = job.folder.files.read(SUMMARY)
+    if document is None:
+        return None
+    try:
+        summary: dict[str, Any] = msgspec.json.decode(document)
+    except msgspec.DecodeError as error:
+        raise ManifestError(f"{job.folder.files.uri_of(SUMMARY)!r} cannot be read ({error}).") from None
+    return summary
+
+
+def live(job: Job) -> list[str]:
+    """Return the names of the shards whose batch runs at the vendor, or may."""
+    return [shard.name for shard in job.manifest.shards if shard.phase in ("submitted", "unknown")]
+
+
+def reset(job: Job) -> str:
+    """Cancel what is live and move the job aside, so that the same question is asked, and paid, anew.
+
+    :return: Where its files lie now.
+    """
+    stop(job)
+    return job.folder.supersede()
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A batch at the vendor that no job waits for.
+
+    :ivar job_id: The job that it says it is of; ``None``: not known before it has ended.
+    :ivar shard: Stem of round and shard, or the round alone where the vendor keeps no marker.
+    """
+
+    batch: Batch
+    job_id: str | None
+    shard: str | None
+
+
+class Sweep:
+    """Finds batches at a vendor that carry our marker and that no job waits for.
+
+    A job that was moved aside waits for nothing. A batch whose answer was lost belongs to the shard that still looks
+    for it.
+
+    :param uris: Jobs, or folders above them. **Batches of jobs elsewhere look like orphans.**
+    """
+
+    def __init__(self, hook: BatchHook, uris: Iterable[str], log: Log) -> None:
+        self._hook = hook
+        self._log = log
+        self._claimed: set[str] = set()
+        self._sought: set[tuple[str, str]] = set()
+        for job_uri in {found for uri in uris for found in find_jobs(uri)}:
+            self._claim(resume(job_uri, log=log))
+
+    def _claim(self, job: Job) -> None:
+        job.refresh()
+        self._claimed |= job.known_batches
+        for shard in job.manifest.shards:
+            if shard.phase == "unknown":
+                self._sought |= {(job.spec.job_id, shard.name), (job.spec.job_id, f"r{shard.round}")}
+
+    def run(self, since: float) -> list[Orphan]:
+        """Return the orphans created at or after *since* (epoch seconds), newest first."""
+        batches = self._hook.run(self._hook.batches_since(since))
+        candidates = [batch for batch in batches if batch.batch_id not in self._claimed]
+        found = map(self._by_marker if self._hook.has_metadata else self._by_results, candidates)
+        return [orphan for orphan in found if orphan and (orphan.job_id, orphan.shard) not in self._sought]
+
+    @staticmethod
+    def _by_marker(batch: Batch) -> Orphan | None:
+        job_id = batch.marker.get("llmbatch_job")
+        return Orphan(batch, job_id, batch.marker.get("llmbatch_shard")) if job_id else None
+
+    def _by_results(self, batch: Batch) -> Orphan | None:
+        """Tell a batch without a marker by the custom id of its first result line: the vendor has nothing else."""
+        if not batch.is_terminal:
+            return Orphan(batch, None, None)
+        with TemporaryDirectory(prefix="llmbatch-") as scratch:
+            path = Path(scratch) / "results.jsonl"
+            try:
+                self._hook.download(batch, path)
+            except TransferError as error:
+                self._log.warning("Batch %s cannot be told: %s", batch.batch_id, error)
+                return None
+            mark = _mark(path)
+        return Orphan(batch, mark["job"], f"r{mark['round']}") if mark else None
+
+
+def _mark(path: Path) -> re.Match[str] | None:
+    """Return job and round of the first line that can be read, or ``None`` if it is not one of ours."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                return _CUSTOM_ID.fullmatch(msgspec.json.decode(line, type=Line).custom_id)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+    return None
