@@ -19,8 +19,7 @@ from airflow_provider_llmbatch.core.batches import Batch, duration
 from airflow_provider_llmbatch.core.manifest import Manifest, ShardState
 from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.manage import Orphan, Sweep, find_jobs, live, reset, status_of, summary_of
-from airflow_provider_llmbatch.engine.submit import stop
+from airflow_provider_llmbatch.engine.manage import Orphan, Sweep, find_jobs, halt, live, status_of, summary_of
 from airflow_provider_llmbatch.exceptions import InputError, LLMBatchError, VendorError
 from airflow_provider_llmbatch.vendors import load_hook, vendors
 
@@ -231,9 +230,10 @@ def _progress(shard: dict[str, Any]) -> str:
 
 def _cancel(arguments: argparse.Namespace) -> int:
     console = Console()
+    code = 0
     for uri in arguments.uris:
-        job = _open(uri, console)
-        asked = stop(job)
+        asked, left = halt(_open(uri, console))
+        code |= bool(left)
         if asked:
             print(
                 f"{uri}: {len(asked)} batches asked to stop. What had finished is billed and kept: the task's next "
@@ -241,7 +241,7 @@ def _cancel(arguments: argparse.Namespace) -> int:
             )
         else:
             print(f"{uri}: nothing was cancelled.")
-    return 1 if console.warnings else 0
+    return code
 
 
 def _reset(arguments: argparse.Namespace) -> int:
@@ -256,13 +256,16 @@ def _reset(arguments: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         return 1
+    code = 0
     for job in jobs:
         print(f"{job.folder.uri}: {_price_of_a_reset(job)}")
         if not arguments.yes and not _confirmed():
             print("Nothing was reset.")
             return 1
-        print(f"Moved to {reset(job)}. Clear the task to ask anew.")
-    return 1 if console.warnings else 0
+        _, left = halt(job) if live(job) else ([], [])
+        code |= bool(left)
+        print(f"Moved to {job.folder.supersede()}. Clear the task to ask anew.")
+    return code
 
 
 def _price_of_a_reset(job: Job) -> str:
@@ -325,7 +328,7 @@ def _orphan_facts(orphan: Orphan) -> dict[str, Any]:
     return {
         "batch_id": batch.batch_id,
         "status": batch.status,
-        "requests": batch.total,
+        "requests": batch.total or None,  # OpenAI counts none before it has validated the file
         "created": _time(batch.created_at),
         "age": duration(time.time() - batch.created_at) if batch.created_at else None,
         "job_id": orphan.job_id,

@@ -24,6 +24,7 @@ ROOT = f"s3://{CONN_ID}@{BUCKET}"
 REPO = Path(__file__).resolve().parent.parent
 
 ERROR = "<Error><Code>{code}</Code><Message>as told</Message></Error>"
+REFUSED = b"<DeleteResult><Error><Key>any</Key><Code>AccessDenied</Code></Error></DeleteResult>"
 HABITS = {
     "ignore": "conditions are taken and ignored, as by some look-alikes",
     "refuse": "a write with a condition is answered 501, as by others",
@@ -32,7 +33,9 @@ HABITS = {
     "forget": "the next write with a condition is carried out, and its answer is lost",
     "no_parts": "every part of a large upload is refused",
     "no_deletes": "every deletion is refused",
+    "no_reads": "every look is refused",
 }
+REFUSES = {"no_deletes": ("DELETE",), "no_reads": ("GET", "HEAD")}
 ONCE = ("conflict", "forget")
 
 
@@ -107,6 +110,9 @@ class App:
             entry["status"] = int(status.split()[0])
             return start(status, headers, *rest)
 
+        if self._habit == "no_deletes" and entry["query"] == "delete":
+            noted("200 OK", [("Content-Type", "application/xml")])
+            return [REFUSED]
         told = self._as_told(entry, environ)
         if told is None:
             return list(self._moto(environ, noted))
@@ -119,7 +125,7 @@ class App:
         habit = self._habit
         if habit == "no_parts" and "partNumber" in entry["query"]:
             return "400 Bad Request", "InvalidRequest"
-        if habit == "no_deletes" and (entry["method"] == "DELETE" or entry["query"] == "delete"):
+        if entry["method"] in REFUSES.get(habit, ()):
             return "403 Forbidden", "AccessDenied"
         if not entry["condition"]:
             return None

@@ -220,9 +220,9 @@ def fold(events: Iterable[Event]) -> Manifest:
     rounds: dict[int, Event] = {}
     attempts: dict[tuple[int, int], dict[int, dict[str, Event]]] = {}
     for event in events:
-        if event.kind == "prepared":
+        if event.shard is None:
             rounds[event.round] = event
-        elif event.shard is not None:
+        else:
             of_shard = attempts.setdefault((event.round, event.shard), {})
             of_shard.setdefault(event.attempt, {})[event.kind] = event
     return Manifest(

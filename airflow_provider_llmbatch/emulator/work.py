@@ -15,9 +15,10 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, Protocol, Self
 
-from airflow_provider_llmbatch.emulator.batch import Batch, Checked
+from airflow_provider_llmbatch.emulator.batch import Batch, Checked, Ended
 from airflow_provider_llmbatch.emulator.lifecycle import Phase
 from airflow_provider_llmbatch.emulator.usage import FIELDS, Usage
 
@@ -55,6 +56,10 @@ class Desk(Protocol):
 
     def open(self, batch: Batch) -> Session:
         """Begin to answer *batch*."""
+        ...
+
+    def publish(self, batch: Batch, ended: Ended) -> None:
+        """Put the results of *batch* where the API serves them from, and note it in *ended*."""
         ...
 
     def left_over(self, batch: Batch, position: int, request: bytes, end: Phase) -> bytes:
@@ -98,8 +103,11 @@ def finishing_order(count: int, key: str) -> list[int]:
     return order
 
 
-def answer_all(batch: Batch, desk: Desk, seed: int) -> list[int]:
-    """Answer every request of *batch*; return which ones failed, counted in the order of finishing."""
+def answer_all(batch: Batch, desk: Desk, seed: int, stopping: Event) -> list[int]:
+    """Answer every request of *batch*; return which ones failed, counted in the order of finishing.
+
+    :param stopping: Set when nobody wants the answers any more.
+    """
     session = desk.open(batch)
     course = batch.created.course
     index = array("I")
@@ -119,6 +127,8 @@ def answer_all(batch: Batch, desk: Desk, seed: int) -> list[int]:
                           usage.output, usage.reasoning))  # fmt: skip
             if not answer.ok:
                 failed.append(place)
+            if stopping.is_set():
+                break
     (batch.folder / "index").write_bytes(index.tobytes())
     return failed
 

@@ -8,6 +8,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from airflow_provider_llmbatch.emulator.clock import Clock, Leg
 from airflow_provider_llmbatch.emulator.faults import Fault, Faults
 from airflow_provider_llmbatch.emulator.files import Files
 from airflow_provider_llmbatch.emulator.ids import make_id
-from airflow_provider_llmbatch.emulator.lifecycle import Course, Phase
+from airflow_provider_llmbatch.emulator.lifecycle import Course, Moment
 from airflow_provider_llmbatch.emulator.limits import Limits
 from airflow_provider_llmbatch.emulator.options import Options, make_options
 from airflow_provider_llmbatch.emulator.prompt_cache import PromptCache
@@ -66,6 +67,8 @@ class World:
         self.cache = PromptCache()
         self.asked: set[str] = set()
         self.batches: dict[str, Batch] = {}
+        self.stopping = threading.Event()
+        self.settling = asyncio.Lock()
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-work")
         self.closing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emulator-closing")
         found = [(disk.read(path, Created), path.parent) for path in self.folder.glob("batches/*/created.json")]
@@ -91,7 +94,8 @@ class World:
         self._clean_up()
 
     async def _lay_down(self) -> None:
-        """Stop the work that is going on."""
+        """Stop the work that is going on, in the middle if need be."""
+        self.stopping.set()
         for batch in self.batches.values():
             if batch.task:
                 batch.task.cancel()
@@ -192,7 +196,7 @@ class World:
         failed: list[int] = []
         assert batch.checked is not None  # noqa: S101
         if not batch.checked.errors:
-            failed = await run(self.pool, work.answer_all, batch, desk, self.options.seed)
+            failed = await run(self.pool, work.answer_all, batch, desk, self.options.seed, self.stopping)
         batch.remember("answered", Answered(at=self._done_at(batch), failed=failed))
         batch.task = None
 
@@ -249,32 +253,26 @@ class World:
     async def settle(self) -> None:
         """End the batches whose time has come."""
         now = self.clock.now()
-        run = asyncio.get_running_loop().run_in_executor
-        for batch in list(self.open.values()):
-            moment = batch.at(now)
-            if moment.phase.is_terminal:
-                await run(self.closing, self._end, batch, moment.phase, moment.since, moment.done)
-                self.open.pop(batch.id, None)
+        if any(batch.at(now).phase.is_terminal for batch in self.open.values()):
+            async with self.settling:
+                for batch in list(self.open.values()):
+                    moment = batch.at(now)
+                    if moment.phase.is_terminal:
+                        await self._end(batch, moment)
 
-    def _end(self, batch: Batch, phase: Phase, since: float, done: float) -> None:
+    async def _end(self, batch: Batch, moment: Moment) -> None:
         """Write the results of *batch*, then its end."""
-        if batch.ended:
-            return
-        ended = Ended(phase=phase, at=since)
-        desk = self.desks[batch.created.vendor]
-        if phase != Phase.FAILED and batch.total and not (batch.checked and batch.checked.errors):
-            count = batch.finished(done)
-            sums = work.close_books(batch, desk, self.options.seed, count, phase)
+        ended = Ended(phase=moment.phase, at=moment.since)
+        if batch.checked and not batch.checked.errors:
+            count = batch.finished(moment.done)
+            desk = self.desks[batch.created.vendor]
+            run = asyncio.get_running_loop().run_in_executor
+            sums = await run(self.closing, work.close_books, batch, desk, self.options.seed, count, moment.phase)
             ended.succeeded, ended.errored, ended.usage = sums.succeeded, sums.errored, sums.usage
             ended.never_ran = batch.total - count
-            self._publish(batch, ended)
+            desk.publish(batch, ended)
         batch.remember("ended", ended)
-
-    def _publish(self, batch: Batch, ended: Ended) -> None:
-        """Put OpenAI's result files where files are."""
-        publish = getattr(self.desks[batch.created.vendor], "publish", None)
-        if publish is not None:
-            publish(batch, ended)
+        self.open.pop(batch.id)
 
     def describe(self) -> dict[str, Any]:
         """Return what the health route tells."""

@@ -15,6 +15,7 @@ from airflow_provider_llmbatch._compat import Log, ObjectStoragePath
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.engine.begin import resume
+from airflow_provider_llmbatch.engine.collect import look
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, TransferError
@@ -98,13 +99,20 @@ def live(job: Job) -> list[str]:
     return [shard.name for shard in job.manifest.shards if shard.phase in ("submitted", "unknown")]
 
 
-def reset(job: Job) -> str:
-    """Cancel what is live and move the job aside, so that the same question is asked, and paid, anew.
+def halt(job: Job) -> tuple[list[str], list[str]]:
+    """Cancel what still runs at the vendor.
 
-    :return: Where its files lie now.
+    :return: The batches that were asked, and the shards of which one may run on: the cancel was refused, or the batch
+        cannot be told yet.
     """
-    stop(job)
-    return job.folder.supersede()
+    look(job)
+    asked = stop(job)
+    left = [
+        shard.name
+        for shard in job.manifest.shards
+        if shard.phase == "unknown" or (shard.phase == "submitted" and shard.batch_id not in asked)
+    ]
+    return asked, left
 
 
 @dataclass(frozen=True, slots=True)

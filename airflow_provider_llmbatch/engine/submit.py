@@ -161,22 +161,24 @@ def grace_end(job: Job, shard: ShardState) -> float:
 
 
 def _is_ours(job: Job, shard: ShardState, batch: Batch) -> bool:
-    """Compare the custom ids of an ended batch with ours: the prefix of its first result line is proof."""
+    """Compare the custom ids of an ended batch with ours: one that nobody else can have made up is proof.
+
+    Usually the first line tells. A line of somebody else may stand before it, and is no proof of the contrary.
+    """
     with TemporaryDirectory(prefix="llmbatch-") as scratch:
         path = Path(scratch) / "results.jsonl"
         job.hook.download(batch, path)
         with path.open("rb") as file:
-            for line in file:
-                try:
-                    found = index_of(
-                        msgspec.json.decode(line, type=Line).custom_id,
-                        job=job.spec.job_id,
-                        round_=shard.round,
-                    )
-                except msgspec.MsgspecError:
-                    continue
-                return found is not None and shard.shard.first <= found <= shard.shard.last
-    return False
+            return any(_is_answer(job, shard, line) for line in file)
+
+
+def _is_answer(job: Job, shard: ShardState, line: bytes) -> bool:
+    try:
+        name = msgspec.json.decode(line, type=Line).custom_id
+    except msgspec.MsgspecError:
+        return False
+    index = index_of(name, job=job.spec.job_id, round_=shard.round)
+    return index is not None and shard.shard.first <= index <= shard.shard.last
 
 
 def patiently(job: Job, call: Callable[[], T]) -> T:

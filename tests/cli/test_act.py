@@ -1,4 +1,4 @@
-"""``cancel``, ``reset`` and ``sweep``: what they do at the vendor, and what it costs. The emulator's bill is the judge."""
+"""``cancel``, ``reset`` and ``sweep``: what they do at the vendor, and what it costs. The bill is the judge."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ def says(monkeypatch):
 
 def cancels(emulator) -> int:
     return sum(count for name, count in emulator.counts().items() if name.endswith("batches.cancel"))
-
-
-def statuses(emulator) -> list[str]:
-    return sorted(batch["status"] for batch in emulator.bill()["batches"])
 
 
 def lost(emulator) -> None:
@@ -50,8 +46,9 @@ def test_cancel_of_what_is_over_changes_nothing_and_says_so(run, submit, emulato
 
     told = run("cancel", uri)
 
-    assert told.code in (0, 1)  # the vendor answers: too late
-    assert statuses(emulator) == ["cancelled"] * 2
+    assert (told.code, told.err) == (0, "")
+    assert "nothing was cancelled" in told.out
+    assert cancels(emulator) == 2
 
 
 def test_reset_refuses_while_batches_run(run, submit, emulator, base):
@@ -138,7 +135,7 @@ def test_sweep_finds_and_stops_the_batches_of_a_job_whose_folder_is_gone(run, su
     told = run("sweep", "--vendor", vendor.vendor, base, "--cancel", "--json")
 
     found = [json.loads(line) for line in told.out.splitlines()]
-    assert [fact["requests"] for fact in found] == [10, 10]
+    assert len(found) == 2
     assert kept != gone
     if vendor.vendor == "openai":
         assert cancels(emulator) == 2

@@ -193,6 +193,14 @@ def test_a_round_is_collected_when_its_last_shard_is():
     assert fold([*one, event("collected", shard=1)]).rounds[0].is_collected
 
 
+def test_shards_are_told_apart_by_their_phase():
+    shards = [Shard(number, "", 1, 1, "", number, number) for number in range(3)]
+    (round_,) = fold([event("prepared", shards=shards), event("intent", shard=2), event("submitted", shard=1)]).rounds
+
+    assert [shard.shard.number for shard in round_.in_phase("ready", "unknown")] == [0, 2]
+    assert round_.in_phase("ended") == []
+
+
 # -- names ---------------------------------------------------------------------------------------------------------
 
 

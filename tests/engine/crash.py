@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_llmbatch.storage.folder import LocalFolder
+from airflow_provider_llmbatch.storage.folder import Folder, LocalFolder
 
 READS = {"read", "names", "exists", "local", "uri_of"}
 
@@ -41,14 +41,14 @@ class Counter:
             raise Crash(f"{len(self.passed) - 1}: after {name}")
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> Counter:
+def install(monkeypatch: pytest.MonkeyPatch, storage: type[Folder] = LocalFolder) -> Counter:
     """Put a counter between the engine and the world."""
     counter = Counter()
-    for name in {name for cls in LocalFolder.__mro__ for name in vars(cls)}:
-        method = getattr(LocalFolder, name)
+    for name in {name for cls in storage.__mro__ for name in vars(cls)}:
+        method = getattr(storage, name)
         if not name.startswith("_") and callable(method) and name not in READS:
             wrap = _landing if name == "landing" else _call
-            monkeypatch.setattr(LocalFolder, name, wrap(counter, name, method))
+            monkeypatch.setattr(storage, name, wrap(counter, name, method))
     for client in _http_clients():
         monkeypatch.setattr(client, "send", _call(counter, "http", client.send))
     return counter

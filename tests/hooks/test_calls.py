@@ -147,6 +147,30 @@ def test_openais_upload_carries_the_file_its_name_and_its_purpose(bench, tmp_pat
     assert b"\r\n\r\nbatch-api\r\n" in call.content
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ([{"id": "file-9", "filename": "a.jsonl", "bytes": 417}], {"input": "file-9"}),
+        ([{"id": "file-9", "filename": "a.jsonl", "bytes": 416}], None),
+        ([{"id": "file-9", "filename": "b.jsonl", "bytes": 417}], None),
+        ([], None),
+        (None, None),
+    ],
+    ids=["ours", "another-size", "another-name", "none", "null"],
+)
+def test_an_upload_that_never_got_its_batch_is_found_by_name_and_size(bench, files, found):
+    one = bench("openai").reply((200, {"data": files}))
+
+    assert one.hook.run(one.hook.find_staged("a.jsonl", 417)) == found
+
+
+def test_where_there_is_no_upload_none_is_looked_for(bench):
+    one = bench("anthropic")
+
+    assert one.hook.run(one.hook.find_staged("a.jsonl", 417)) is None
+    assert one.wire.calls == []
+
+
 def test_anthropic_needs_no_upload(bench, tmp_path):
     one = bench("anthropic")
 
@@ -315,6 +339,27 @@ def listed(vendor, **facts):
 def find(one, known=()):
     sighting = one.hook.run(one.hook.find(MARKER, known))
     return sighting.certain and sighting.certain.batch_id, [batch.batch_id for batch in sighting.candidates]
+
+
+def test_the_whole_list_back_to_the_intent_is_searched(bench, vendor):
+    def page(*batches, more=True):
+        found = [
+            {"id": name, "created_at": MARKER.since + age, "metadata": MARKER.as_metadata() if ours else {}}
+            | ({"request_counts": {"processing": 2 if ours else 3}} if vendor == "anthropic" else {})
+            for name, age, ours in batches
+        ]
+        return (200, {"data": found, "has_more": more})
+
+    one = bench(vendor).reply(
+        page(("c", 60, False), ("b", 50, False)),
+        page(("ours", 10, True), ("old", -5000, False)),
+        page(("never read", -6000, False), more=False),
+    )
+
+    certain, candidates = find(one)
+
+    assert (certain or candidates[0]) == "ours"
+    assert len(one.wire.calls) == 2
 
 
 def test_openais_metadata_is_proof(bench):

@@ -267,6 +267,7 @@ def message(*content, stop_reason="end_turn", **usage):
             id="every-kind-of-token",
         ),
         pytest.param(message(cache_read_input_tokens=None), {"usage": Usage(input=5)}, id="null-tokens"),
+        pytest.param({"type": "succeeded", "message": {"content": []}}, {"usage": NO_USAGE, "output": ""}, id="bare"),
     ],
 )
 def test_a_message_is_read(bench, result, expected):

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.openai import OpenAIBatchHook
-from airflow_provider_llmbatch.hooks.settings import Settings
+from airflow_provider_llmbatch.hooks.settings import Settings, default_model
 from airflow_provider_llmbatch.vendors import VENDORS, hook_class, load_hook
 from tests.hooks.conftest import KEY
 
@@ -149,6 +149,17 @@ def test_neither_the_key_nor_the_clients_arguments_are_shown(read):
 
     assert KEY not in repr(found)
     assert "SECRET" not in repr(found)
+
+
+def test_a_connection_may_name_the_model(read):
+    read({"password": KEY, "extra": {"model": "openai:gpt-6-luna"}})
+    assert default_model("one") == "openai:gpt-6-luna"
+
+    read({"password": KEY})
+    assert default_model("one") == default_model(None) == ""
+
+    with pytest.raises(InputError, match=r"'nowhere' cannot be read.*Nothing was sent"):
+        default_model("nowhere")
 
 
 # -- from a vendor's name to its hook ---------------------------------------------------------------------------------

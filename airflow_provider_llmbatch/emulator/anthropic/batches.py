@@ -49,7 +49,7 @@ async def create(world: World, call: Call) -> Response:
         incoming.unlink(missing_ok=True)
         shutil.rmtree(staging)
     world.accept(batch)
-    return reply(render(world, batch, call))
+    return reply(render(world, batch, _base(call)))
 
 
 def _check_queue(world: World, count: int) -> None:
@@ -65,13 +65,14 @@ def _check_queue(world: World, count: int) -> None:
 
 async def retrieve(world: World, call: Call) -> Response:
     """``GET /v1/messages/batches/{batch_id}``"""
-    return reply(render(world, _find(world, call), call))
+    return reply(render(world, _find(world, call), _base(call)))
 
 
 async def list_batches(world: World, call: Call) -> Response:
     """``GET /v1/messages/batches``: newest first, no filters."""
     batches = list(world.visible("anthropic", lag="list_lag"))
-    return reply(page(batches, call.request.query_params, render=lambda batch: render(world, batch, call)))
+    base = _base(call)
+    return reply(page(batches, call.request.query_params, render=lambda batch: render(world, batch, base)))
 
 
 async def cancel(world: World, call: Call) -> Response:
@@ -83,7 +84,7 @@ async def cancel(world: World, call: Call) -> Response:
     if phase != Phase.CANCELLING:
         world.cancel(batch)
         await world.settle()
-    return reply(render(world, batch, call))
+    return reply(render(world, batch, _base(call)))
 
 
 async def delete(world: World, call: Call) -> Response:
@@ -124,11 +125,16 @@ def _is_archived(world: World, batch: Batch) -> bool:
     return world.clock.now() >= batch.created.course.born + RESULT_SECONDS
 
 
-def render(world: World, batch: Batch, call: Call) -> dict[str, Any]:
-    """Return the batch object (WIRE_EXAMPLES §2.2); ``results_url`` points at whatever host was asked."""
+def _base(call: Call) -> str:
+    """Return where this API is, as the client sees it: ``results_url`` must lead there too."""
+    url = call.request.url
+    return f"{url.scheme}://{url.netloc}/v1/messages/batches"
+
+
+def render(world: World, batch: Batch, base: str) -> dict[str, Any]:
+    """Return the batch object (WIRE_EXAMPLES §2.2)."""
     clock, ended = world.clock, batch.ended
     archived = _is_archived(world, batch)
-    url = call.request.url
     return {
         "id": batch.id,
         "type": "message_batch",
@@ -139,9 +145,7 @@ def render(world: World, batch: Batch, call: Call) -> dict[str, Any]:
         "ended_at": rfc3339(clock.wall(ended.at)) if ended else None,
         "cancel_initiated_at": None if batch.cancelled is None else rfc3339(clock.wall(batch.cancelled)),
         "archived_at": rfc3339(batch.created.created_at + RESULT_SECONDS) if archived else None,
-        "results_url": f"{url.scheme}://{url.netloc}/v1/messages/batches/{batch.id}/results"
-        if ended and not archived
-        else None,
+        "results_url": f"{base}/{batch.id}/results" if ended and not archived else None,
     }
 
 

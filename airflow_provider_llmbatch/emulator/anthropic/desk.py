@@ -10,7 +10,7 @@ import msgspec
 from airflow_provider_llmbatch.emulator import row_faults
 from airflow_provider_llmbatch.emulator.anthropic import messages
 from airflow_provider_llmbatch.emulator.anthropic.params import Rules, Turn
-from airflow_provider_llmbatch.emulator.batch import Batch, Checked
+from airflow_provider_llmbatch.emulator.batch import Batch, Checked, Ended
 from airflow_provider_llmbatch.emulator.faults import Fault
 from airflow_provider_llmbatch.emulator.ids import digest, letters
 from airflow_provider_llmbatch.emulator.lifecycle import Phase
@@ -44,6 +44,9 @@ class Desk:
     def open(self, batch: Batch) -> Session:
         """Begin to answer *batch*."""
         return Session(self, batch)
+
+    def publish(self, batch: Batch, ended: Ended) -> None:
+        """Do nothing: the results are served from the folder of the batch."""
 
     def left_over(self, batch: Batch, position: int, request: bytes, end: Phase) -> bytes:
         """Return the line for a request that never ran."""
