@@ -31,7 +31,7 @@ def vendors() -> dict[str, str]:
 def split_model(model: str) -> tuple[str, str]:
     """Split ``"<vendor>:<model>"``. The model's own name may hold colons (fine-tuned models do).
 
-    :raises InputError: There is no colon, or one side of it is empty.
+    :raises InputError: There is no colon, or nothing before it. Nothing behind it: every record names its own.
     :raises UnknownVendorError: The vendor is not registered.
     """
     vendor, colon, name = model.partition(":")

@@ -169,9 +169,7 @@ def main() -> None:
             """Say nothing: the log is :class:`App`'s."""
 
     reset()
-    server = make_server(
-        "127.0.0.1", 0, App(create_backend_app("s3"), reset), threaded=True, request_handler=Quiet
-    )
+    server = make_server("127.0.0.1", 0, App(create_backend_app("s3"), reset), threaded=True, request_handler=Quiet)
     print(f"http://127.0.0.1:{server.port}", flush=True)
     server.serve_forever()
 

@@ -22,6 +22,9 @@ Status = Literal[
 
 TERMINAL: frozenset[str] = frozenset({"completed", "failed", "expired", "cancelled"})
 
+SHORTEST_PAUSE = 0.05
+"""Seconds between two looks at the least, whatever interval was asked for."""
+
 LAG_SECONDS = 10 * 60
 """A batch that was created less than this ago and is not found lags; it is not gone (FACTS §2.3)."""
 
@@ -92,7 +95,7 @@ def next_look(age: float, *, poll_interval: float, jitter: float, retry_after: f
     """
     pause = min(poll_interval, max(poll_interval / 12, age / 10))
     pause *= 1 + jitter / 10
-    return max(pause, retry_after or 0.0)
+    return max(pause, retry_after or 0.0, SHORTEST_PAUSE)
 
 
 def as_time(value: Any) -> float | None:

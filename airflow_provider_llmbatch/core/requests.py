@@ -59,9 +59,9 @@ class Ask:
 def composer(question: Question, context: Mapping[str, Any] | None = None) -> Callable[[Record], Ask]:
     """Compile *question* once and return a function from a record to its ask.
 
-    A record may carry its own ``messages``, ``body``, ``system``, ``model`` and ``request_params``; they win over
-    the question's. Where the question has a ``prompt``, the record's ``messages`` and ``body`` are data like any other
-    column: a table of e-mails has a ``body`` too.
+    Without a ``prompt``, a record is a request: it may carry its own ``messages``, ``body``, ``system``, ``model`` and
+    ``request_params``, which win over the question's. With one, its columns are data: a table of e-mails has a
+    ``body``, a table of phones a ``model``. Only a question that names no model takes it from the record all the same.
 
     :param context: Names that the templates may use besides ``record``.
     :raises TemplateError: A template is malformed (at once) or asks for a missing field (per record).
@@ -71,10 +71,9 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
     before = [dict(message) for message in question.messages or ()]
 
     def compose(record: Record) -> Ask:
-        own = record.fields
-        own_body = {} if prompt else _mapping(own.get("body"), "body", record)
-        body = {**(question.body or {}), **own_body}
-        model = own.get("model") or body.get("model") or question.model
+        own = record.fields if prompt is None else {}
+        body = {**(question.body or {}), **_mapping(own.get("body"), "body", record)}
+        model = own.get("model") or body.get("model") or question.model or record.fields.get("model")
         if not isinstance(model, str) or not model:
             raise InputError(
                 f"record {record.index} (key {record.key!r}) names no model, and neither do the task and its "

@@ -73,12 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         door = listen(arguments.port)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    server = make_server(world, log_level="error")
+
+    def leave(*_: object) -> None:
+        # Before uvicorn listens to signals, and once more when it raises them again after its shutdown.
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn shuts down on these, then raises them again: by then there is nothing left to do.
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, leave)
     # Calls that come in before the server runs wait at the door.
     print(_READY.format(url=url_of(door), key=next(iter(options.keys), "emulator")), flush=True)
-    make_server(world, log_level="error").run([door])
+    server.run([door])
     return 0
 
 

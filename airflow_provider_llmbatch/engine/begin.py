@@ -53,13 +53,15 @@ def begin(
     """
     asked = fingerprint(plan, hook)
     spec = folder.spec()
-    if spec is not None and spec.fingerprint != asked and on_change != "keep":
+    if spec is not None and folder.is_moving(spec):
+        folder.supersede()
+        spec, lookup_since = None, None
+    elif spec is not None and spec.fingerprint != asked and on_change != "keep":
         asker = load_hook(spec.vendor, spec.conn_id)  # the new question may go to another vendor
         _make_way(Job(folder=folder, spec=spec, hook=asker, terms=terms, **seams), on_change)
         spec, lookup_since = None, None
     is_new = spec is None
     if spec is None:
-        before = folder.superseded()
         spec = folder.begin(
             _spec(
                 identity,
@@ -67,9 +69,9 @@ def begin(
                 plan,
                 terms,
                 fingerprint=asked,
-                generation=sum(old.fingerprint == asked for old in before),
+                generation=sum(old.fingerprint == asked for old in folder.superseded()),
                 created_at=seams.get("clock", time.time)(),
-                lookup_since=None if before else lookup_since,
+                lookup_since=lookup_since,
             )
         )
     return Job(folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, was_begun=not is_new, **seams)
@@ -87,6 +89,12 @@ def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
         raise ManifestError(
             f"there is no job at {uri!r}: job.json is not there. Nothing was resubmitted. If it was written, this "
             "worker does not see the storage that wrote it: base_uri must be storage that every worker reaches.",
+            uri=uri,
+        )
+    if folder.is_moving(spec):
+        raise ManifestError(
+            f"the job at {uri!r} is being moved aside, since its question changed. Nothing was submitted. Clear the "
+            "task that asks.",
             uri=uri,
         )
     terms = terms or Terms(

@@ -20,7 +20,7 @@ from airflow_provider_llmbatch.core.rows import Answer, Row, Totals, best, money
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.verdicts import all_answers, records_of
 from airflow_provider_llmbatch.exceptions import IncompleteError, OutputError
-from airflow_provider_llmbatch.storage.folder import open_folder
+from airflow_provider_llmbatch.storage.folder import open_parent
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 
 Write = Callable[[dict[str, Any]], Any]
@@ -38,11 +38,9 @@ def finish(job: Job) -> dict[str, Any]:
     totals = Totals()
     till = Till(job)
     columns = job.manifest.rounds[0].columns
-    parent, _, name = output_uri.rpartition("/")
+    place, name = open_parent(output_uri)
     with ExitStack() as stack:
-        output = stack.enter_context(
-            _writer(stack.enter_context(open_folder(parent).landing(name)), output_uri, columns)
-        )
+        output = stack.enter_context(_writer(stack.enter_context(place.landing(name)), output_uri, columns))
         failed = stack.enter_context(_writer(stack.enter_context(job.folder.files.landing(FAILED)), FAILED, columns))
         for row in _rows(job, till):
             totals.add(row)
@@ -64,9 +62,8 @@ def check_output(output_uri: str | None) -> None:
     if output_uri is None:
         return
     format_of(output_uri)
-    parent, _, name = output_uri.rpartition("/")
     try:
-        folder = open_folder(parent)
+        folder, name = open_parent(output_uri)
         probe = f".{name}.probe"
         folder.replace(probe, b"")
         folder.remove(probe)
@@ -86,7 +83,7 @@ def _rows(job: Job, till: Till) -> Iterator[Row]:
 def _writer(path: Path, uri: str, columns: list[str]) -> Iterator[Write]:
     if format_of(uri) == "csv":
         with path.open("w", encoding="utf-8", newline="") as text:
-            table = csv.DictWriter(text, header(columns), restval="", lineterminator="\n")
+            table = csv.DictWriter(text, header(columns), restval="", lineterminator="\r\n")
             table.writeheader()
             yield lambda row: table.writerow(cells(row))
         return

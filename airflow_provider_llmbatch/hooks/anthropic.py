@@ -19,7 +19,7 @@ from airflow_provider_llmbatch.core.requests import Ask
 from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page
-from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
+from airflow_provider_llmbatch.hooks.sdk import SdkHook, encode_line, unpack
 
 MESSAGES = "/v1/messages"
 BATCHES = "/v1/messages/batches"
@@ -134,12 +134,12 @@ class AnthropicBatchHook(SdkHook):
             "custom_id": custom_id,
             "params": {name: value for name, value in params.items() if value is not None},
         }
-        return msgspec.json.encode(line) + b"\n"
+        return encode_line(line)
 
     def recode(self, custom_id: str, line: bytes) -> bytes:
         request = msgspec.json.decode(line, type=_Request)
         request.custom_id = custom_id
-        return msgspec.json.encode(request) + b"\n"
+        return encode_line(request)
 
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
         body = _Body(path)

@@ -26,7 +26,7 @@ class Download:
 
     :param vendor: For messages.
     :param path: Below the connection's own host.
-    :param size: Bytes that the vendor announced elsewhere, or ``None``.
+    :param size: Bytes that the vendor announced elsewhere, or ``None``; asked only where the answer itself names none.
     """
 
     def __init__(self, vendor: str, path: str, size: int | None = None) -> None:
@@ -48,7 +48,6 @@ class Download:
         while True:
             try:
                 self._once(open_, file, start)
-                self._check(file.tell() - start)
             except (UnavailableError, BusyError, TransferError, NotFoundError) as error:
                 failures = 1 if file.tell() > most else failures + 1
                 most = max(most, file.tell())
@@ -69,7 +68,9 @@ class Download:
             self._etag = etag if etag.startswith('"') else None
             announced = response.headers.get("content-length")
             received = sum(file.write(block) for block in response.iter_bytes(BLOCK))
-        if announced is not None and received != int(announced):
+        if announced is None:
+            self._check(file.tell() - start)
+        elif received != int(announced):
             raise TransferError(f"{received:,} of {int(announced):,} bytes came.")
 
     def _check(self, received: int) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_llmbatch.core.requests import Ask
 from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import BusyError, InputError, RejectedError, VendorError
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
-from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
+from airflow_provider_llmbatch.hooks.sdk import SdkHook, encode_line, unpack
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -166,12 +166,12 @@ class OpenAIBatchHook(SdkHook):
             )
         body = _BODIES[url](ask)
         line = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
-        return msgspec.json.encode(line) + b"\n"
+        return encode_line(line)
 
     def recode(self, custom_id: str, line: bytes) -> bytes:
         request = msgspec.json.decode(line, type=_Request)
         request.custom_id = custom_id
-        return msgspec.json.encode(request) + b"\n"
+        return encode_line(request)
 
     def stage(self, path: Path, name: str) -> dict[str, str]:
         client = self.client.with_options(max_retries=0)

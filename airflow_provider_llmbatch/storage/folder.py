@@ -48,6 +48,13 @@ def open_folder(uri: str) -> Folder:
     return LocalFolder(path, uri) if local else Folder(path, uri)
 
 
+def open_parent(uri: str) -> tuple[Folder, str]:
+    """Return the folder that holds the file at *uri*, and the file's name in it."""
+    parent, slash, name = uri.rpartition("/")
+    is_root = slash and (not parent or parent.endswith("/"))
+    return open_folder(f"{parent}/" if is_root else parent), name
+
+
 class Folder:
     """A folder on an object store.
 

@@ -145,6 +145,10 @@ class JobFolder:
         found = (JobFolder(aside.uri_of(name)).spec() for name in aside.names(""))
         return [spec for spec in found if spec is not None]
 
+    def is_moving(self, spec: Spec) -> bool:
+        """Return whether moving *spec* aside was cut short: what is left here is not all that happened."""
+        return any(old.job_id == spec.job_id for old in self.superseded())
+
     def _superseded_uri(self) -> str:
         parent, _, name = self.uri.rpartition("/")
         return f"{parent}/{SUPERSEDED}/{name}"

@@ -35,6 +35,7 @@ class Losing(Scene):
     """A job whose folder gets lost between two attempts."""
 
     is_retry: bool = False
+    prompt: str = "Echo {{ record.text }}"
 
     def fresh(self) -> None:
         super().fresh()
@@ -54,7 +55,7 @@ class Losing(Scene):
             Identity(dag_id="dag", run_id="run", task_id="ask"),
             load_hook(self.bench.vendor, None),
             Plan(
-                question=Question(model=self.bench.model, prompt="Echo {{ record.text }}"),
+                question=Question(model=self.bench.model, prompt=self.prompt),
                 source=open_source(str(self.folder / "in.jsonl")),
             ),
             Terms(output_uri=f"{self.here}/out.jsonl"),
@@ -167,6 +168,18 @@ def test_a_list_that_lags_is_given_time_before_anything_is_sent(losing, undistur
 
 
 @pytest.mark.parametrize("scene", ["one"], indirect=True)
+def test_a_question_that_was_moved_aside_before_does_not_hide_that_the_folder_is_lost(losing, undisturbed):
+    losing.prompt = "Repeat {{ record.text }}"
+    losing.job()
+    losing.prompt = Losing.prompt
+    losing.submit()
+    shutil.rmtree(losing.here / "job")  # and not what lies beside it in superseded/
+    losing.is_retry = True
+
+    assert (losing.run(), losing.paid()) == undisturbed
+
+
+@pytest.mark.parametrize("scene", ["one"], indirect=True)
 def test_a_folder_that_is_lost_again_and_again_changes_nothing(losing, undisturbed):
     for death in (sent, nothing, second_round, answer_lost, finished):
         with suppress(AssertionError):
@@ -177,6 +190,7 @@ def test_a_folder_that_is_lost_again_and_again_changes_nothing(losing, undisturb
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scene", ["one"], indirect=True)
 def test_a_crash_anywhere_together_with_the_folder_is_paid_for_once(losing, undisturbed):
     losing.run()
     points = list(losing.counter.passed)
@@ -264,6 +278,4 @@ def stranger(losing, count: int) -> str:
         json.dumps({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}) for name in ids
     ]
     file = client.files.create(file=("theirs.jsonl", "\n".join(lines).encode()), purpose="batch")
-    return client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-    ).id
+    return client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h").id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -91,3 +92,12 @@ def test_more_failures_than_allowed_fail_the_job(bench, emulator, tmp_path):
         bench.complete(
             lambda: bench.job(tmp_path, RECORDS, prompt="Echo {{ record.text }}", terms={"max_failed_ratio": 0.2})
         )
+
+
+def test_a_csv_keeps_a_text_with_a_lone_carriage_return_in_its_row(bench, tmp_path):
+    texts = ["one\rtwo", "a\nb", 'say "x"', "plain"]
+
+    bench.complete(lambda: bench.job(tmp_path, [{"text": text} for text in texts], output="out.csv", prompt="Go"))
+
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == texts

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.core.requests import Question
-from airflow_provider_llmbatch.engine.begin import Identity, begin
+from airflow_provider_llmbatch.engine.begin import Identity, begin, resume
 from airflow_provider_llmbatch.engine.job import Plan, Terms
 from airflow_provider_llmbatch.exceptions import ManifestError, OutputError
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
@@ -321,6 +321,27 @@ def test_two_live_attempts_on_s3_send_everything_once(cloud):
         list(two.map(lambda _: cloud.submit(), range(2)))
 
     assert (cloud.run(), cloud.paid()) == (undisturbed, paid)
+
+
+@pytest.mark.parametrize("scene", ["one"], indirect=True)
+def test_a_move_that_was_cut_short_is_completed_and_never_gone_on_with(cloud, s3):
+    """Half of what happened is gone: going on from the rest would pay for it again."""
+    cloud.fresh()
+    cloud.submit()
+    uri = cloud.job().folder.uri
+    s3.control("habit", "no_deletes")
+    with pytest.raises(ManifestError, match="cannot be deleted"):
+        cloud.job().folder.supersede()
+    s3.control("habit", "none")
+    open_folder(uri).remove("events/r1-00000.submitted.json")
+
+    with pytest.raises(ManifestError, match="is being moved aside"):
+        resume(uri)
+    old = {batch["id"] for batch in cloud.emulator.bill()["batches"]}
+    cloud.run()
+
+    assert not old & set(cloud.job().refresh().batch_ids)  # the question is asked anew, under another mark
+    assert len(open_folder(f"{ROOT}/{cloud.attempt}/superseded/job").names("")) == 2
 
 
 POINTS = 8
