@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +25,7 @@ ROOT = f"s3://{CONN_ID}@{BUCKET}"
 REPO = Path(__file__).resolve().parent.parent
 
 ERROR = "<Error><Code>{code}</Code><Message>as told</Message></Error>"
+# S3 answers 200 to a deletion of many, and names inside those that failed.
 REFUSED = b"<DeleteResult><Error><Key>any</Key><Code>AccessDenied</Code></Error></DeleteResult>"
 HABITS = {
     "ignore": "conditions are taken and ignored, as by some look-alikes",
@@ -92,7 +94,7 @@ class App:
             self._habit = ""
             self._log.clear()
         elif what == "habit":
-            self._habit = value
+            self._habit = value if value in HABITS else ""
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(self._log).encode()]
 
@@ -105,24 +107,25 @@ class App:
             "status": 0,
         }
         self._log.append(entry)
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
 
         def noted(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             entry["status"] = int(status.split()[0])
             return start(status, headers, *rest)
 
-        if self._habit == "no_deletes" and entry["query"] == "delete":
-            noted("200 OK", [("Content-Type", "application/xml")])
-            return [REFUSED]
         told = self._as_told(entry, environ)
         if told is None:
             return list(self._moto(environ, noted))
         status, code = told
-        noted(status, [("Content-Type", "application/xml")])
-        return [ERROR.format(code=code).encode()]
+        body = ERROR.format(code=code).encode() if code else REFUSED
+        noted(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        return [b"" if entry["method"] == "HEAD" else body]
 
     def _as_told(self, entry: dict[str, Any], environ: dict[str, Any]) -> tuple[str, str] | None:
         """Follow the habit; return what to answer instead of what moto would."""
         habit = self._habit
+        if habit == "no_deletes" and entry["query"] == "delete":
+            return "200 OK", ""
         if habit == "no_parts" and "partNumber" in entry["query"]:
             return "400 Bad Request", "InvalidRequest"
         if entry["method"] in REFUSES.get(habit, ()):

@@ -27,7 +27,8 @@ class StoredFile(msgspec.Struct, kw_only=True):
     bytes: int
     filename: str
     purpose: str
-    sha256: str
+    sha256: str = ""
+    """Of what was uploaded."""
     created_at: float
     """Wall time, epoch seconds."""
     watch: float

@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -138,6 +138,20 @@ class Folder:
         except Exception as error:
             raise self._unreadable(name, error) from error
         return data
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        """Do what :meth:`read` does for several documents, at once where the store can: a job has thousands."""
+        fs = self._root.fs
+        keys = [fs._strip_protocol(self._at(name)[1]) for name in names]
+        found = fs.cat(keys, on_error="return") if keys else {}
+        return [self._told(name, found[key]) for name, key in zip(names, keys, strict=True)]
+
+    def _told(self, name: str, found: bytes | Exception) -> bytes | None:
+        if isinstance(found, FileNotFoundError):
+            return None
+        if isinstance(found, Exception):
+            raise self._unreadable(name, found) from found
+        return found
 
     def names(self, sub: str) -> list[str]:
         """Return the names in the sub-folder *sub*, sorted; none if it is not there.
@@ -268,6 +282,9 @@ class LocalFolder(Folder):
             return None
         except OSError as error:
             raise self._unreadable(name, error) from error
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self.read(name) for name in names]
 
     def names(self, sub: str) -> list[str]:
         try:

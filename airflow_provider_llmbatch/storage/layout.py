@@ -119,11 +119,13 @@ class JobFolder:
         :raises ManifestError: An event is there and cannot be read.
         """
         names = [name for name in self.files.names("events") if is_event(name)]
-        events = [read_event(name, self._event(name)) for name in names]
+        documents = self.files.read_all([f"events/{name}" for name in names])
+        events = [
+            read_event(name, self._there(name, document)) for name, document in zip(names, documents, strict=True)
+        ]
         return [event for event in events if event.job == job_id]
 
-    def _event(self, name: str) -> bytes:
-        document = self.files.read(f"events/{name}")
+    def _there(self, name: str, document: bytes | None) -> bytes:
         if document is None:
             raise ManifestError(f"event {name!r} of {self.uri!r} vanished while it was read. Nothing was submitted.")
         return document

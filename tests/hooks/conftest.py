@@ -44,7 +44,7 @@ class Wire:
         if isinstance(reply, Exception):
             raise reply
         status, body, *headers = reply
-        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        content = {"json": body} if isinstance(body, (dict, list)) else {"content": body}
         return self.http.Response(status, headers=headers[0] if headers else None, **content)
 
     @property

@@ -12,116 +12,20 @@ import os
 import re
 import signal
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from airflow_provider_llmbatch._compat import AirflowException, AirflowFailException, TaskDeferred
-from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
+from airflow_provider_llmbatch._compat import AirflowException, AirflowFailException
 from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
 from tests.bench import MODELS, Bench
 from tests.operators.conftest import context
+from tests.operators.gestures import ALL, HALF, MONTH, RECORDS, Stage, act, fire, until
 
-RECORDS = 20
-HALF, ALL, MONTH = 30_000, 100_000, 31 * 86_400
 REPO = Path(__file__).parents[2]
 GOLDEN = REPO / "tests" / "golden" / "trigger"
-
-
-class Bill(NamedTuple):
-    """What the vendors have accepted, and what of it is paid."""
-
-    batches: int
-    requests: int
-    billed: int
-
-
-@dataclass
-class Stage:
-    """A task of two batches with ten records each; every operator it gives stands for a new process."""
-
-    vendor: Bench
-    emulator: Any
-    folder: Path
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out.jsonl"
-
-    def task(self, **changes: Any) -> LLMBatchJobOperator:
-        given = {
-            "task_id": "label",
-            "model": f"{self.vendor.vendor}:{self.vendor.model}",
-            "source": [{"text": f"text {number}"} for number in range(RECORDS)],
-            "prompt": "Echo {{ record.text }}",
-            "base_uri": f"file://{self.folder}/jobs",
-            "output_uri": str(self.output),
-            "poll_interval": 0.2,
-            "deferrable": True,
-            **changes,
-        }
-        return LLMBatchJobOperator(**given)
-
-    def defer(self, task: LLMBatchJobOperator, try_number: int = 1) -> dict[str, Any]:
-        """Run the worker's part of an attempt; return what Airflow stores of the trigger."""
-        with pytest.raises(TaskDeferred) as deferred:
-            task.execute(context(try_number=try_number))
-        _, arguments = deferred.value.trigger.serialize()
-        return json.loads(json.dumps(arguments))
-
-    def finish(self, **changes: Any) -> dict[str, Any]:
-        """Run one more attempt, with all its deferrals, to its end."""
-        step: Callable[[], dict[str, Any]] = lambda: self.task(**changes).execute(context(try_number=2))  # noqa: E731
-        while True:
-            try:
-                return step()
-            except TaskDeferred as deferred:
-                self.emulator.advance(ALL)
-                event = fire(deferred.trigger.serialize()[1])
-                step = lambda event=event: self.task(**changes).resume(context(try_number=2), event)  # noqa: E731
-
-    def rows(self) -> list[str]:
-        return [json.loads(line)["llm_output"] for line in self.output.read_text().splitlines()]
-
-    def bill(self) -> Bill:
-        total = self.emulator.bill()["total"]
-        return Bill(total["batches"], total["requests"], total["requests_billed"])
-
-    def cancels(self) -> int:
-        return sum(count for name, count in self.emulator.counts().items() if name.endswith("batches.cancel"))
-
-    def posts(self) -> int:
-        return sum(call["method"] == "POST" for call in self.emulator.calls())
-
-    def submitted(self) -> int:
-        return len(list(self.folder.glob("jobs/**/events/*.submitted.json")))
-
-
-def fire(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Rebuild a stored trigger, run it on a new event loop, and return its event."""
-
-    async def first() -> dict[str, Any]:
-        async for event in LLMBatchJobTrigger(**arguments).run():
-            return event.payload
-        raise AssertionError("the trigger ended without an event")
-
-    return json.loads(json.dumps(asyncio.run(first())))
-
-
-def act(arguments: dict[str, Any]) -> None:
-    """Do what the triggerer of Airflow 3.3 does when somebody clears or marks a deferred task."""
-    asyncio.run(LLMBatchJobTrigger(**arguments).on_kill())
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for *done*; a test that waits in vain is ended by nothing but its own runner."""
-    while not done():
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -168,7 +72,7 @@ def test_a_task_cleared_while_deferred_under_an_airflow_before_3_3_just_waits_on
 
 
 def test_a_task_cleared_after_success_lands_the_same_bytes_without_a_single_paid_call(stage):
-    stage.finish()
+    stage.finish(try_number=1)
     before, posts, bill = stage.output.read_bytes(), stage.posts(), stage.bill()
     stage.output.unlink()
 
@@ -211,7 +115,7 @@ def test_a_killed_task_asks_for_the_cancel_sends_nothing_more_and_the_next_attem
     task = stage.task(deferrable=False)
     process = threading.Thread(target=work)
     process.start()
-    until(lambda: stage.submitted() == 2)
+    until(stage.is_waiting)
     stage.emulator.advance(HALF)
 
     task.on_kill()
@@ -231,7 +135,7 @@ def test_an_execution_timeout_is_a_kill(stage):
     task = stage.task(deferrable=False)
 
     def alarm() -> None:
-        until(lambda: stage.submitted() == 2)
+        until(stage.is_waiting)
         stage.emulator.advance(HALF)
         os.kill(os.getpid(), signal.SIGALRM)
 
@@ -376,7 +280,7 @@ def test_a_change_of_vendor_cancels_the_batches_at_the_old_one(stage, monkeypatc
 
 def test_a_changed_question_cancels_a_batch_whose_answer_was_lost_too(stage):
     stage.emulator.fault("*.batches.create", reset_after=True, times=1)
-    stage.emulator.fault("*.batches.list", status=503, times=1, skip=1)
+    stage.emulator.fault("*.batches.list", status=503, times=3, skip=1)
     stage.defer(stage.task())
     stage.emulator.clear_faults()
     assert stage.submitted() == 1
@@ -391,7 +295,7 @@ def test_a_changed_question_cancels_a_batch_whose_answer_was_lost_too(stage):
 
 
 def test_vendor_files_that_expire_after_our_copy_landed_are_not_missed(stage):
-    stage.finish()
+    stage.finish(try_number=1)
     before, bill = stage.output.read_bytes(), stage.bill()
     stage.emulator.advance(MONTH)
     stage.output.unlink()
@@ -403,12 +307,13 @@ def test_vendor_files_that_expire_after_our_copy_landed_are_not_missed(stage):
 
 
 def test_vendor_files_that_expire_before_are_told_and_replace_nothing(stage, monkeypatch):
-    monkeypatch.setattr("airflow_provider_llmbatch.engine.collect.LAG_SECONDS", -1)  # the wall clock does not skip
+    collect = import_module("airflow_provider_llmbatch.engine.collect")
+    monkeypatch.setattr(collect, "LAG_SECONDS", -1)  # the emulator's time skips a month, the wall's does not
     stage.defer(stage.task())
     stage.emulator.advance(MONTH)
     stage.output.write_text("yesterday's rows")
 
-    with pytest.raises(AirflowFailException, match="no longer has the results of .*Nothing was replaced.* reset"):
+    with pytest.raises(AirflowFailException, match=r"no longer has the results of .*Nothing was replaced.* reset"):
         stage.task().execute(context(try_number=2))
 
     assert stage.output.read_text() == "yesterday's rows"
@@ -419,7 +324,7 @@ def test_batches_that_the_vendor_no_longer_knows_are_told_and_not_asked_again(st
     stage.defer(stage.task())
     stage.emulator.reset()
 
-    with pytest.raises(AirflowFailException, match="no longer has the results of .*another account"):
+    with pytest.raises(AirflowFailException, match=r"no longer has the results of .*another account"):
         stage.task(deadline=0).execute(context(try_number=2))
 
     assert stage.bill() == (0, 0, 0)

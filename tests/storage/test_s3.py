@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.engine.begin import Identity, begin, resume
+from airflow_provider_llmbatch.engine.finish import check_output
 from airflow_provider_llmbatch.engine.job import Plan, Terms
 from airflow_provider_llmbatch.exceptions import ManifestError, OutputError
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
@@ -114,7 +115,7 @@ def test_a_store_with_words_of_its_own_still_keeps_the_first_document(folder, s3
 
 
 def test_a_write_whose_answer_was_lost_is_not_taken_for_our_own(folder, s3):
-    """The client repeats it and is refused. Whose the document is, nobody can tell: the caller looks before it sends."""
+    """The client repeats it and is refused. Nobody can tell whose the document is: the caller looks first."""
     folder.create("job.json", b"")
     s3.control("habit", "forget")
 
@@ -154,7 +155,21 @@ def test_more_names_than_one_list_call_returns_are_all_there(folder, s3):
     assert folder.names("events") == wanted
 
 
-@pytest.mark.parametrize("look", [lambda folder: folder.read(NAME), lambda folder: folder.names("events")])
+def test_several_documents_are_read_at_once_and_one_that_is_not_there_is_none(folder, s3):
+    names = [f"events/{number}" for number in range(12)]
+    for name in names:
+        folder.create(name, name.encode())
+
+    found = folder.read_all([*names, NAME, names[3]])
+
+    assert found == [*(name.encode() for name in names), None, names[3].encode()]
+    assert folder.read_all([]) == []
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda folder: folder.read_all([NAME]), lambda folder: folder.read(NAME), lambda folder: folder.names("events")],
+)
 def test_what_may_not_be_read_is_not_taken_for_absent(folder, s3, look):
     s3.control("habit", "no_reads")
 
@@ -184,7 +199,7 @@ def test_a_file_appears_when_it_is_whole(folder, s3, size):
 
 
 def test_a_file_that_was_not_finished_leaves_nothing(folder, s3):
-    with pytest.raises(KeyboardInterrupt), folder.landing("results/a.jsonl") as path:
+    with pytest.raises(KeyboardInterrupt), folder.landing("results/a.jsonl") as path:  # noqa: PT012
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
@@ -196,9 +211,9 @@ def test_a_file_that_was_not_finished_leaves_nothing(folder, s3):
 def test_a_large_upload_that_fails_is_aborted_and_leaves_no_part(folder, s3):
     s3.control("habit", "no_parts")
 
-    with pytest.raises(OSError, match="as told"), folder.landing("results/a.jsonl") as path:
-        with path.open("wb") as file:
-            file.truncate(2 * PART + 11)
+    with pytest.raises(OSError, match="as told"), folder.landing("results/a.jsonl") as path:  # noqa: PT012
+        path.touch()
+        os.truncate(path, 2 * PART + 11)
 
     assert objects() == []
     assert folder._root.fs.list_multipart_uploads(BUCKET) == []
@@ -232,10 +247,8 @@ def test_a_job_that_may_not_be_deleted_is_not_taken_for_moved(folder, s3):
 
 
 def test_an_output_that_may_not_be_written_is_refused_before_anything_is_sent(s3):
-    from airflow_provider_llmbatch.engine.finish import check_output
-
-    with pytest.raises(OutputError, match="cannot be written .* Nothing was sent"):
-        check_output(f"s3://aws_default@no-such-bucket-{os.getpid()}/out.jsonl")
+    with pytest.raises(OutputError, match=r"cannot be written .* Nothing was sent"):
+        check_output("s3://aws_default@bucket-of-nobody/out.jsonl")
 
 
 # -- the whole way -----------------------------------------------------------------------------------------------------
@@ -367,4 +380,4 @@ def test_a_crash_on_s3_is_paid_for_once_and_loses_nothing(cloud):
 
         assert cloud.paid() == paid, f"crash at {at}, after {points[at]}: another bill"
         assert output == undisturbed, f"crash at {at}, after {points[at]}: another output"
-    print(json.dumps({"vendor": cloud.bench.vendor, "points": len(points), "crashes": POINTS}))
+    print(f"\n{POINTS} crashes of {len(points)} points on S3 ({cloud.bench.vendor}): one bill, one output")

@@ -22,7 +22,7 @@ from airflow_provider_llmbatch.emulator.anthropic.params import (
     sampling,
     typed,
 )
-from airflow_provider_llmbatch.emulator.anthropic.structure import check_schema
+from airflow_provider_llmbatch.emulator.anthropic.structure import check_schema, check_wellformed
 from airflow_provider_llmbatch.emulator.ids import letters
 from airflow_provider_llmbatch.emulator.mind.ask import Thought, Tool, count_bytes, count_tokens
 from airflow_provider_llmbatch.emulator.mind.think import think
@@ -201,6 +201,7 @@ def _read_tools(question: Question, body: Body) -> None:
             schema = need(tool, "input_schema", dict, path=f"{where}.custom.")
             if schema.get("type") != "object":
                 raise bad(f"{where}.custom.input_schema.type: Input should be 'object'")
+            check_wellformed(schema, f"{where}.custom.input_schema")
             found.append(Tool(name, schema, str(tool.get("description") or "")))
         question.parts.append(msgspec.json.encode(tool).decode())
         mark(question, tool, where)
@@ -237,6 +238,7 @@ def _read_format(question: Question, body: Body) -> None:
     where = "output_config.format"
     one_of(need(typed(form, where, dict), "type", str, path=f"{where}."), f"{where}.type", ("json_schema",))
     question.schema = need(form, "schema", dict, path=f"{where}.")
+    check_wellformed(question.schema, f"{where}.schema")
     check_schema(question.schema, f"{where}.schema")
     question.parts.append(msgspec.json.encode(question.schema).decode())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_llmbatch.emulator.anthropic.params import bad
+from airflow_provider_llmbatch.emulator.mind.wellformed import find_mistake
 
 _UNSUPPORTED = {
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -16,6 +17,13 @@ _UNSUPPORTED = {
     "string": ("minLength", "maxLength"),
     "array": ("maxItems", "uniqueItems"),
 }
+
+
+def check_wellformed(schema: Any, where: str) -> None:
+    """Refuse what is no JSON schema."""
+    mistake = find_mistake(schema)
+    if mistake:
+        raise bad(f"{where}: JSON schema is invalid: {mistake}")
 
 
 def check_schema(schema: Any, where: str) -> None:

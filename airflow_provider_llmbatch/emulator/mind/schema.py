@@ -82,8 +82,8 @@ class Filler:
     def _follow(self, reference: str) -> dict[str, Any]:
         target: Any = self.root
         for part in reference.lstrip("#/").split("/") if reference != "#" else ():
-            target = target.get(part.replace("~1", "/").replace("~0", "~"), {})
-        return dict(target)
+            target = target.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, Mapping) else {}
+        return dict(target) if isinstance(target, Mapping) else {}
 
     def _pick(self, values: list[Any], name: str) -> Any:
         texts = [value for value in values if isinstance(value, str)]

@@ -12,7 +12,6 @@ from airflow_provider_llmbatch.emulator.batch import Batch, Checked
 from airflow_provider_llmbatch.emulator.openai import models
 from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
 from airflow_provider_llmbatch.emulator.openai.params import Rules
-from airflow_provider_llmbatch.emulator.wire import ApiError
 from airflow_provider_llmbatch.emulator.work import save_offsets
 
 MAX_ERRORS = 100
@@ -124,8 +123,8 @@ class Checker:
             raise _Refused("mismatched_model", text, "body.model")
         try:
             ask = ENDPOINTS[self.endpoint].read(body, self.rules)
-        except ApiError:
-            return  # A request that cannot be answered fails by itself, when its turn comes.
+        except Exception:
+            return  # Whatever is wrong with a request fails it by itself, when its turn comes.
         self.tokens += ask.tokens
         self.inputs += getattr(ask, "count", 0)
 

@@ -76,7 +76,6 @@ class Desk:
                     bytes=source.stat().st_size,
                     filename=f"{batch.id}_{name}.jsonl",
                     purpose="batch_output",
-                    sha256=digest(file_id),
                     created_at=self.world.clock.wall(ended.at),
                     watch=0.0,
                     born=ended.at,

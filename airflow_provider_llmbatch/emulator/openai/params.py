@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from airflow_provider_llmbatch.emulator.mind.ask import Ask, Tool
+from airflow_provider_llmbatch.emulator.mind.wellformed import find_mistake
 from airflow_provider_llmbatch.emulator.openai import models
 from airflow_provider_llmbatch.emulator.options import Options
 from airflow_provider_llmbatch.emulator.prompt_cache import PromptCache
@@ -210,7 +211,13 @@ def make_tool(function: Any, where: str) -> Tool:
     if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
         text = f"Invalid '{where}.name': string does not match pattern '^[a-zA-Z0-9_-]+$' of at most 64 characters."
         raise bad(text, f"{where}.name", "invalid_value")
-    return Tool(name, function.get("parameters") or {"type": "object"}, str(function.get("description") or ""))
+    schema = function.get("parameters") or {"type": "object"}
+    mistake = find_mistake(schema)
+    if mistake:
+        raise bad(
+            f"Invalid schema for function '{name}': {mistake}.", f"{where}.parameters", "invalid_function_parameters"
+        )
+    return Tool(name, schema, str(function.get("description") or ""))
 
 
 def encode(document: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_llmbatch.emulator.mind.wellformed import find_mistake
 from airflow_provider_llmbatch.emulator.openai.params import bad, need, typed
 from airflow_provider_llmbatch.emulator.wire import OpenAIError
 
@@ -22,6 +23,9 @@ def check_format(form: Mapping[str, Any], where: str) -> dict[str, Any]:
     if schema is None:
         return {"type": "object"}
     typed(schema, f"{where}.schema", dict)
+    mistake = find_mistake(schema)
+    if mistake:
+        raise _invalid(name, (), mistake, where)
     if form.get("strict"):
         if schema.get("type") != "object":
             kind = schema.get("type")

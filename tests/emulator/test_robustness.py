@@ -1,0 +1,153 @@
+"""No body is so odd that it ends in anything but an answer or an error in the vendor's words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_llmbatch.emulator import Options
+from airflow_provider_llmbatch.emulator.anthropic import messages
+from airflow_provider_llmbatch.emulator.anthropic import params as anthropic_params
+from airflow_provider_llmbatch.emulator.ids import digest
+from airflow_provider_llmbatch.emulator.openai import params as openai_params
+from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
+from airflow_provider_llmbatch.emulator.prompt_cache import PromptCache
+from airflow_provider_llmbatch.emulator.wire import ApiError
+
+NUMBERS = {"type": "array", "items": {"enum": [1]}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "b": NUMBERS},
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+NAMED = {"name": "n", "strict": True, "schema": SCHEMA}
+FUNCTION = {"name": "f", "parameters": SCHEMA, "description": "d"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+TEXT = {"type": "text", "text": "x"}
+LOOK = [{"type": "input_text", "text": "x"}, {"type": "input_image", "image_url": "https://x"}]
+OPENAI = [
+    (
+        "/v1/chat/completions",
+        {
+            "model": "gpt-6-luna",
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                {"role": "user", "content": [TEXT, IMAGE]},
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]},
+                {"role": "tool", "tool_call_id": "1", "content": "x"},
+            ],
+            "tools": [{"type": "function", "function": FUNCTION}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "response_format": {"type": "json_schema", "json_schema": NAMED},
+            "max_completion_tokens": 50,
+            "stop": ["x"],
+            "metadata": {"a": "b"},
+            "n": 2,
+        },
+    ),
+    (
+        "/v1/responses",
+        {
+            "model": "gpt-6-sol",
+            "instructions": "Be brief.",
+            "input": [
+                {"role": "user", "content": LOOK},
+                {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "1"},
+                {"type": "function_call_output", "call_id": "1", "output": "x"},
+            ],
+            "text": {"format": {"type": "json_schema", **NAMED}},
+            "tools": [{"type": "function", **FUNCTION}],
+            "max_output_tokens": 50,
+        },
+    ),
+    ("/v1/embeddings", {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 4}),
+    ("/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": ["a"], "max_tokens": 5, "stop": "x", "n": 1}),
+    ("/v1/moderations", {"input": [TEXT, IMAGE]}),
+]
+CACHED = {**TEXT, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://x"}}
+ANTHROPIC = {
+    "model": "claude-haiku-5-5",
+    "max_tokens": 50,
+    "system": [CACHED],
+    "messages": [
+        {"role": "user", "content": [CACHED, PICTURE]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [TEXT]}]},
+    ],
+    "tools": [{"name": "f", "input_schema": SCHEMA, "description": "d"}],
+    "tool_choice": {"type": "auto"},
+    "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+    "thinking": {"type": "adaptive"},
+    "stop_sequences": ["x"],
+}
+
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**6) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "x", "text"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+few = settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the way to every part of *value*."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(deeper for key, inner in items for deeper in paths(inner, (*path, key)))]
+
+
+def damaged(data: st.DataObject, body: dict[str, Any]) -> Any:
+    """Return *body* with one or two of its parts replaced or removed."""
+    body = copy.deepcopy(body)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *way, last = data.draw(st.sampled_from(paths(body)[1:]))
+        holder: Any = body
+        for key in way:
+            holder = holder[key]
+        if data.draw(st.booleans()):
+            holder[last] = data.draw(odd)
+        elif isinstance(holder, dict):
+            del holder[last]
+        if len(paths(body)) == 1:
+            break
+    return body
+
+
+def settle(answer: Callable[[], Any]) -> Any:
+    """Return the body of the answer, or of the refusal."""
+    try:
+        return answer().body
+    except ApiError as error:
+        return error.body("req_1")
+
+
+@few
+@given(data=st.data(), which=st.sampled_from(OPENAI), in_batch=st.booleans())
+def test_openai_answers_or_refuses_in_its_own_words(
+    data: st.DataObject, which: tuple[str, dict[str, Any]], in_batch: bool
+) -> None:
+    path, body = which
+    read, write = ENDPOINTS[path].read, ENDPOINTS[path].write
+    rules = openai_params.Rules(Options(), lambda _: False, in_batch)
+    turn = openai_params.Turn(Options(cache=True), PromptCache(), digest(1), 0.0, 0)
+    odd_body = damaged(data, body)
+
+    msgspec.json.encode(settle(lambda: write(read(odd_body, rules), turn)))
+
+
+@few
+@given(data=st.data(), version=st.sampled_from(["2023-06-01", "2026-10-21"]), in_batch=st.booleans())
+def test_anthropic_answers_or_refuses_in_its_own_words(data: st.DataObject, version: str, in_batch: bool) -> None:
+    rules = anthropic_params.Rules(Options(), lambda _: False, in_batch, version)
+    turn = anthropic_params.Turn(Options(cache=True), PromptCache(), digest(1), 0.0, "batch")
+    odd_body = damaged(data, ANTHROPIC)
+
+    msgspec.json.encode(settle(lambda: messages.write(messages.read(odd_body, rules), turn)))
