@@ -8,7 +8,7 @@ READY  := .venv/.ready
 CODE   := airflow_provider_llmbatch example_dags tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format docs matrix build clean
+.PHONY: help demo test slow chaos lint format docs matrix build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,13 @@ demo: $(READY)  ## run the example DAG on real Airflow, against the emulator; no
 	@$(BIN)/python -m example_dags.demo
 
 test: $(READY)  ## the everyday suite
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -m "not slow and not chaos"
 
 slow: $(READY)  ## the rest of the suite: a real `airflow standalone`, large jobs, crashes
 	@$(BIN)/python -m pytest -q -m slow
+
+chaos: $(READY)  ## kill -9 of workers, triggerer and scheduler while thirty jobs run; some ten minutes
+	@$(BIN)/python -m pytest -q -s -m chaos
 
 lint: $(READY)  ## style, types, and who may import whom
 	@$(BIN)/ruff check $(CODE)

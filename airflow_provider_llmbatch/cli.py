@@ -11,9 +11,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from airflow_provider_llmbatch.core.batches import Batch, duration
 from airflow_provider_llmbatch.core.manifest import Manifest, ShardState
@@ -29,11 +30,12 @@ DAY = 24 * 60 * 60
 class Console:
     """A log that a person reads: news on stdout, trouble on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
         self.warnings = 0
 
     def info(self, event: str, *args: Any) -> None:
-        print(event % args if args else event)
+        print(event % args if args else event, file=self._out)
 
     def warning(self, event: str, *args: Any) -> None:
         self.warnings += 1
@@ -49,14 +51,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     arguments = make_parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        with _own_stdout() as out:
+            code: int = arguments.run(arguments, Console(out))
     except LLMBatchError as error:
         print(f"airflow-llmbatch: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except BrokenPipeError:  # `airflow-llmbatch jobs … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not complain again
         return 1
     return code
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Give stdout, and send what anybody else prints to stderr.
+
+    Airflow 3 logs to stdout; ours is a table, or JSON for another program.
+    """
+    theirs = sys.stdout
+    theirs.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as ours:
+        os.dup2(2, 1)
+        try:
+            yield ours
+        finally:
+            theirs.flush()
+            os.dup2(ours.fileno(), 1)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -105,8 +124,7 @@ def _takes_jobs(parser: argparse.ArgumentParser) -> None:
 # -- jobs and show ---------------------------------------------------------------------------------------------
 
 
-def _jobs(arguments: argparse.Namespace) -> int:
-    console = Console()
+def _jobs(arguments: argparse.Namespace, console: Console) -> int:
     lines = []
     for uri in find_jobs(arguments.uri):
         try:
@@ -116,17 +134,16 @@ def _jobs(arguments: argparse.Namespace) -> int:
             continue
         lines.append(_facts(job))
     if arguments.json:
-        _print_json(lines)
+        _print_json(console, lines)
     elif lines:
         columns = ("status", "vendor", "model", "records", "batches", "begun", "job_uri")
-        _print_table(columns, [[_cell(line[name]) for name in columns] for line in lines])
+        _print_table(console, columns, [[_cell(line[name]) for name in columns] for line in lines])
     else:
         console.info("No jobs below %s.", arguments.uri)
     return 1 if console.warnings else 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    console = Console()
+def _show(arguments: argparse.Namespace, console: Console) -> int:
     for number, uri in enumerate(arguments.uris):
         job = _open(uri, console)
         ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
@@ -149,9 +166,9 @@ def _show(arguments: argparse.Namespace) -> int:
             "summary": summary_of(job),
         }
         if arguments.json:
-            _print_json([facts])
+            _print_json(console, [facts])
         else:
-            _print_job(facts, is_first=number == 0)
+            _print_job(console, facts, is_first=number == 0)
     return 0
 
 
@@ -193,10 +210,10 @@ def _shard_facts(shard: ShardState, seen: dict[str, Batch]) -> dict[str, Any]:
     }
 
 
-def _print_job(facts: dict[str, Any], *, is_first: bool) -> None:
+def _print_job(console: Console, facts: dict[str, Any], *, is_first: bool) -> None:
     if not is_first:
-        print()
-    print(facts["job_uri"])
+        console.info("")
+    console.info(facts["job_uri"])
     where = f"{facts['dag_id']} · {facts['run_id']} · {facts['task_id']}"
     pairs = {
         "status": facts["status"],
@@ -210,7 +227,7 @@ def _print_job(facts: dict[str, Any], *, is_first: bool) -> None:
     if facts["summary"]:
         pairs["cost"] = _money(facts["summary"])
     for name, value in pairs.items():
-        print(f"  {name:<8} {value}")
+        console.info(f"  {name:<8} {value}")
     names = ("shard", "phase", "batch_id", "batch_status", "done", "rows", "submitted", "ended")
     rows = [
         [_cell(shard[name]) if name != "done" else _progress(shard) for name in names]
@@ -218,7 +235,7 @@ def _print_job(facts: dict[str, Any], *, is_first: bool) -> None:
         for shard in round_["shards"]
     ]
     if rows:
-        _print_table(names, rows, indent="  ")
+        _print_table(console, names, rows, indent="  ")
 
 
 def _progress(shard: dict[str, Any]) -> str:
@@ -228,24 +245,22 @@ def _progress(shard: dict[str, Any]) -> str:
 # -- cancel and reset ------------------------------------------------------------------------------------------
 
 
-def _cancel(arguments: argparse.Namespace) -> int:
-    console = Console()
+def _cancel(arguments: argparse.Namespace, console: Console) -> int:
     code = 0
     for uri in arguments.uris:
         asked, left = halt(_open(uri, console))
         code |= bool(left)
         if asked:
-            print(
+            console.info(
                 f"{uri}: {len(asked)} batches asked to stop. What had finished is billed and kept: the task's next "
                 "attempt, or a reconcile task, collects it and asks, and pays, only the rest."
             )
         else:
-            print(f"{uri}: nothing was cancelled.")
+            console.info(f"{uri}: nothing was cancelled.")
     return code
 
 
-def _reset(arguments: argparse.Namespace) -> int:
-    console = Console()
+def _reset(arguments: argparse.Namespace, console: Console) -> int:
     jobs = [_open(uri, console) for uri in arguments.uris]
     busy = {job.folder.uri: live(job) for job in jobs if live(job)}
     if busy and not arguments.cancel:
@@ -258,13 +273,13 @@ def _reset(arguments: argparse.Namespace) -> int:
         return 1
     code = 0
     for job in jobs:
-        print(f"{job.folder.uri}: {_price_of_a_reset(job)}")
+        console.info(f"{job.folder.uri}: {_price_of_a_reset(job)}")
         if not arguments.yes and not _confirmed():
-            print("Nothing was reset.")
+            console.info("Nothing was reset.")
             return 1
         _, left = halt(job) if live(job) else ([], [])
         code |= bool(left)
-        print(f"Moved to {job.folder.supersede()}. Clear the task to ask anew.")
+        console.info(f"Moved to {job.folder.supersede()}. Clear the task to ask anew.")
     return code
 
 
@@ -290,16 +305,15 @@ def _confirmed() -> bool:
 # -- sweep -----------------------------------------------------------------------------------------------------
 
 
-def _sweep(arguments: argparse.Namespace) -> int:
-    console = Console()
+def _sweep(arguments: argparse.Namespace, console: Console) -> int:
     hook = load_hook(arguments.vendor, arguments.conn_id)
     found = Sweep(hook, arguments.uris, console).run(time.time() - arguments.since * DAY)
     facts = [_orphan_facts(orphan) for orphan in found]
     if arguments.json:
-        _print_json(facts)
+        _print_json(console, facts)
     elif facts:
         names = ("batch_id", "status", "requests", "age", "job_id", "shard")
-        _print_table(names, [[_cell(fact[name]) for name in names] for fact in facts])
+        _print_table(console, names, [[_cell(fact[name]) for name in names] for fact in facts])
     else:
         console.info("No batch at %s that carries our marker is without a job.", hook.conn_id)
     unproven = sum(orphan.job_id is None for orphan in found)
@@ -358,16 +372,16 @@ def _cell(value: Any) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _print_json(lines: Iterable[dict[str, Any]]) -> None:
+def _print_json(console: Console, lines: Iterable[dict[str, Any]]) -> None:
     for line in lines:
-        print(json.dumps(line, ensure_ascii=False))
+        console.info(json.dumps(line, ensure_ascii=False))
 
 
-def _print_table(names: Sequence[str], rows: list[list[str]], indent: str = "") -> None:
+def _print_table(console: Console, names: Sequence[str], rows: list[list[str]], indent: str = "") -> None:
     table = [[name.replace("_", " ").upper() for name in names], *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     for row in table:
-        print(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        console.info(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

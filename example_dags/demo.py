@@ -46,7 +46,8 @@ def main() -> int:
         return 1
     for task_id, output in (("openai", "openai.jsonl"), ("anthropic", "anthropic.csv")):
         report(task_id, HOME / "llmbatch-examples" / output, screen)
-    print(f"\nAll in {time.monotonic() - started:.0f} s.", file=screen)
+    print(f"\nAll in {time.monotonic() - started:.0f} s. To look closer:", file=screen)
+    print(f"  .venv/bin/airflow-llmbatch jobs {relative(HOME / 'llmbatch')}", file=screen)
     return 0
 
 

@@ -47,6 +47,8 @@ def make_server(world: World, log_level: str = "critical") -> uvicorn.Server:
         access_log=False,
         proxy_headers=False,
         ws="none",
+        # Longer than clients pause between two polls, so that none of them meets a door that is just closing.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     return uvicorn.Server(config)

@@ -42,7 +42,7 @@ class Call:
             raise refusal(self.vendor, 413, "Request exceeds the maximum size")
         try:
             document = msgspec.json.decode(body or b"{}")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise refusal(self.vendor, 400, f"The body of your request is not valid JSON: {error}") from None
         if not isinstance(document, dict):
             raise refusal(self.vendor, 400, "The body of your request must be a JSON object.")

@@ -31,16 +31,16 @@ def base(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run one command."""
 
     def call(*argv: str) -> Ran:
-        capsys.readouterr()
+        capfd.readouterr()
         try:
             code = main([str(word) for word in argv])
         except SystemExit as stop:
             code = int(stop.code or 0)
-        said = capsys.readouterr()
+        said = capfd.readouterr()
         return Ran(code, said.out, said.err)
 
     return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,17 @@ def test_a_wrong_call_is_told_in_one_line_without_a_traceback(run, argv, code, m
     assert message in told.err
     assert "Traceback" not in told.err
     assert told.err.splitlines()[-1].startswith("airflow-llmbatch")
+
+
+def test_stdout_is_kept_for_the_answer_whatever_others_print(run, submit, monkeypatch):
+    uri = submit()
+    kept = "airflow_provider_llmbatch.cli.summary_of"
+    monkeypatch.setattr(kept, lambda job: os.write(1, b"a log line of Airflow's\n") and None)
+
+    told = run("show", uri, "--json")
+
+    assert json.loads(told.out)["job_uri"] == uri
+    assert "a log line of Airflow's" in told.err
 
 
 def test_it_runs_as_a_module_in_a_process_of_its_own(submit):

@@ -115,8 +115,8 @@ def test_a_reset_after_leaves_a_batch_that_nobody_was_told_of(
 
 
 def test_an_answer_that_hangs_was_processed(emulator: Emulator) -> None:
-    client = openai.OpenAI(base_url=emulator.openai_url, api_key="k", max_retries=0, timeout=0.3)
-    emulator.fault("openai.batches.create", hang=0.6)
+    client = openai.OpenAI(base_url=emulator.openai_url, api_key="k", max_retries=0, timeout=1)
+    emulator.fault("openai.batches.create", hang=1.5)
     with pytest.raises(openai.APITimeoutError):
         openai_batch(client)
 
@@ -124,8 +124,8 @@ def test_an_answer_that_hangs_was_processed(emulator: Emulator) -> None:
 
 
 def test_a_client_that_gives_up_before_the_processing_is_not_served(emulator: Emulator) -> None:
-    client = openai.OpenAI(base_url=emulator.openai_url, api_key="k", max_retries=0, timeout=0.2)
-    emulator.fault("openai.batches.create", hang_before=0.5)
+    client = openai.OpenAI(base_url=emulator.openai_url, api_key="k", max_retries=0, timeout=1)
+    emulator.fault("openai.batches.create", hang_before=1.5)
     with pytest.raises(openai.APITimeoutError):
         openai_batch(client)
     while emulator.calls("openai.batches.create")[0]["status"] is None:

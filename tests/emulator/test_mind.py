@@ -16,6 +16,7 @@ from airflow_provider_llmbatch.emulator.mind.labels import split_offer
 from airflow_provider_llmbatch.emulator.mind.patterns import example
 from airflow_provider_llmbatch.emulator.mind.schema import Filler
 from airflow_provider_llmbatch.emulator.mind.think import think
+from airflow_provider_llmbatch.emulator.mind.wellformed import find_mistake
 
 
 def answer(text: str, **more: Any) -> str:
@@ -152,6 +153,36 @@ def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
     root = {"$ref": "#/$defs/Node", "$defs": {"Node": node}}
 
     jsonschema.validate(Filler(root, "text", "key").fill(root), root)
+
+
+def test_parts_of_a_schema_are_put_together() -> None:
+    root = {
+        "allOf": [
+            {"type": "object", "properties": {"a": {"type": "integer", "minimum": 4}}, "required": ["a"]},
+            {"properties": {"b": {"allOf": [{"$ref": "#/$defs/Short"}, {"minLength": 2}]}}, "required": ["b"]},
+        ],
+        "$defs": {"Short": {"type": "string", "maxLength": 3}},
+    }
+    document = Filler(root, "A text.", "key").fill(root)
+
+    jsonschema.validate(document, root)
+    assert sorted(document) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "text"}, {"properties": []}, {"enum": []}, {"minimum": "1"}, {"required": "a"}, {"items": 1},
+        {"properties": {"a": {"anyOf": [{"maxLength": -1}]}}}, {"multipleOf": 0}, [], None, {"$defs": {"x": 1}},
+    ],
+)  # fmt: skip
+def test_what_is_no_schema_is_told_from_one(schema: Any) -> None:
+    assert find_mistake(schema)
+
+
+@pytest.mark.parametrize("schema", [{}, True, SCHEMA, {"items": False}, {"type": ["string", "null"]}, {"x-mine": [1]}])
+def test_what_is_a_schema_is_taken_for_one(schema: Any) -> None:
+    assert find_mistake(schema) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 import openai
 import pytest
 from openai.types import Batch, FileObject
+from openai.types.chat import ChatCompletion
 
 from airflow_provider_llmbatch.emulator import Emulator
 from tests.emulator.conftest import (
@@ -57,7 +58,12 @@ def test_results_are_in_the_output_file_once_each_and_not_in_order(emulator: Emu
     emulator.advance(3_600)
     batch = oai.batches.retrieve(batch.id)
 
-    ids = [row["custom_id"] for row in openai_rows(oai, batch.output_file_id)]
+    rows = openai_rows(oai, batch.output_file_id)
+    for row in rows:
+        assert list(row) == ["id", "custom_id", "response", "error"]
+        assert list(row["response"]) == ["status_code", "request_id", "body"]
+        conform(ChatCompletion, row["response"]["body"])
+    ids = [row["custom_id"] for row in rows]
     assert sorted(ids) == sorted(f"row-{number}" for number in range(50))
     assert ids != [f"row-{number}" for number in range(50)]
     assert batch.error_file_id is None

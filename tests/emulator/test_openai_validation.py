@@ -252,17 +252,3 @@ def test_an_uploaded_file_may_be_named_in_a_request(emulator: Emulator, oai: ope
     emulator.advance(3_600)
 
     assert oai.batches.retrieve(batch.id).error_file_id is None
-
-
-def test_an_unforeseen_mistake_fails_one_line_and_not_the_batch(
-    emulator: Emulator, oai: openai.OpenAI, caplog: pytest.LogCaptureFixture
-) -> None:
-    odd = form({"type": "object", "properties": {"a": {"type": "integer", "minimum": "many"}}}, strict=False)
-    batch = openai_batch(oai, [openai_line("good"), openai_line("odd", chat_body(response_format=odd))])
-    emulator.advance(3_600)
-    batch = oai.batches.retrieve(batch.id)
-
-    assert batch.status == "completed"
-    [row] = openai_rows(oai, batch.error_file_id)
-    assert row["response"]["status_code"] == 500
-    assert "A mistake of the emulator's own" in caplog.text

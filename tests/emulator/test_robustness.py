@@ -6,18 +6,30 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import anthropic
 import msgspec
+import openai
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_llmbatch.emulator import Options
+from airflow_provider_llmbatch.emulator import Emulator, Options
 from airflow_provider_llmbatch.emulator.anthropic import messages
 from airflow_provider_llmbatch.emulator.anthropic import params as anthropic_params
 from airflow_provider_llmbatch.emulator.ids import digest
 from airflow_provider_llmbatch.emulator.openai import params as openai_params
-from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS
+from airflow_provider_llmbatch.emulator.openai.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_llmbatch.emulator.prompt_cache import PromptCache
 from airflow_provider_llmbatch.emulator.wire import ApiError
+from tests.emulator.conftest import (
+    CHAT,
+    anthropic_batch,
+    anthropic_rows,
+    chat_body,
+    openai_batch,
+    openai_rows,
+    raw,
+)
 
 NUMBERS = {"type": "array", "items": {"enum": [1]}}
 SCHEMA = {
@@ -95,7 +107,7 @@ odd = st.recursive(
     ),
     max_leaves=4,
 )
-few = settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+few = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -151,3 +163,48 @@ def test_anthropic_answers_or_refuses_in_its_own_words(data: st.DataObject, vers
     odd_body = damaged(data, ANTHROPIC)
 
     msgspec.json.encode(settle(lambda: messages.write(messages.read(odd_body, rules), turn)))
+
+
+def test_a_mistake_of_our_own_fails_one_row_or_call_and_is_logged(
+    emulator: Emulator,
+    oai: openai.OpenAI,
+    ant: anthropic.Anthropic,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def stumble(body: Any, *_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(ENDPOINTS, CHAT, Endpoint("openai.chat.completions.create", stumble, stumble))
+    monkeypatch.setattr(messages, "read", stumble)
+    ours, theirs = openai_batch(oai, 1), anthropic_batch(ant, 1)
+    emulator.advance(3_600)
+
+    [row] = openai_rows(oai, oai.batches.retrieve(ours.id).error_file_id)
+    assert row["response"]["status_code"] == 500
+    assert anthropic_rows(ant, theirs.id)["row-0"].error.error.type == "api_error"
+    with pytest.raises(openai.InternalServerError):
+        oai.chat.completions.create(**chat_body())
+    assert caplog.text.count("A mistake of the emulator's own") == 3
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("vendor", "path", "body"),
+    [
+        ("openai", CHAT, b'{"messages":' + DEEP),
+        ("anthropic", "/v1/messages", b'{"messages":' + DEEP),
+        ("anthropic", "/v1/messages/batches", b'{"requests":' + DEEP),
+    ],
+)
+def test_a_body_that_is_nested_too_deeply_is_a_400(emulator: Emulator, vendor: str, path: str, body: bytes) -> None:
+    assert raw(emulator, "POST", path, body, vendor=vendor)[0] == 400
+
+
+def test_a_line_that_is_nested_too_deeply_fails_the_batch(emulator: Emulator, oai: openai.OpenAI) -> None:
+    batch = openai_batch(oai, [DEEP + b"]" * 100_000])
+    emulator.advance(3_600)
+
+    assert oai.batches.retrieve(batch.id).status == "failed"

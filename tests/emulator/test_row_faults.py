@@ -194,6 +194,20 @@ def test_a_row_that_is_asked_again_may_succeed(emulator: Emulator, ant: anthropi
     assert errored(1, 2, 3) == 1
 
 
+def test_a_request_is_known_again_under_another_id(emulator: Emulator, oai: openai.OpenAI) -> None:
+    emulator.fault("openai.batches.create", row="server_error", rate=1.0, once=True)
+
+    def failed(custom_id: str) -> int:
+        batch = openai_batch(oai, [openai_line(1, custom_id=custom_id)])
+        emulator.advance(3_600)
+        counts = oai.batches.retrieve(batch.id).request_counts
+        assert counts
+        return counts.failed
+
+    assert failed("job-r1-1") == 1
+    assert failed("job-r2-1") == 0
+
+
 def test_answers_may_claim_the_full_price(emulator: Emulator, ant: anthropic.Anthropic) -> None:
     batch = anthropic_batch(ant, 1, fault="full_price")
     emulator.advance(3_600)

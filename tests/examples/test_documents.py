@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_llmbatch.cli import make_parser
 from airflow_provider_llmbatch.operators.cancel import LLMBatchCancelOperator
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 from airflow_provider_llmbatch.operators.reconcile import LLMBatchReconcileOperator
@@ -40,6 +41,14 @@ def test_a_dag_in_a_document_runs(block, run, tmp_path):
 
     assert dag_run.state == "success"
     assert (lake / "labels.csv").read_text().count("succeeded") == 3
+
+
+def test_the_page_on_the_command_line_names_every_command_and_no_other():
+    page = (ROOT / "docs/how-to/look-after-jobs.md").read_text(encoding="utf-8")
+    there = set(re.findall(r"^    ([a-z]+)  ", make_parser().format_help(), re.MULTILINE))
+
+    assert set(re.findall(r"^\| `airflow-llmbatch ([a-z]+) ", page, re.MULTILINE)) == there
+    assert set(re.findall(r"airflow-llmbatch ([a-z]+) [A-Zs]", page)) == there
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if re.match(r"LLMBatch\w+\(", block.values[0])])

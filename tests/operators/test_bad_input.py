@@ -111,7 +111,7 @@ def test_the_connection_names_the_model_where_the_task_does_not(vendor, ask, emu
 def test_an_executor_whose_workers_share_no_disk_needs_a_base_uri(ask, emulator, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor,airflow.providers.celery.executors.CeleryExecutor")
 
-    with pytest.raises(AirflowFailException, match="base_uri is not set, and with CeleryExecutor.*Nothing was sent"):
+    with pytest.raises(AirflowFailException, match=r"base_uri is not set, and with CeleryExecutor.*Nothing was sent"):
         ask(base_uri=None)
 
     assert sent(emulator) == []

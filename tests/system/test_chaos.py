@@ -20,7 +20,7 @@ import pytest
 from airflow_provider_llmbatch.emulator import Emulator
 from tests.system.conftest import ROOT, members, processes, running_airflow, settings, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 JOBS, RECORDS, PER_BATCH = 30, 60, 25
 SHARDS = -(-RECORDS // PER_BATCH)

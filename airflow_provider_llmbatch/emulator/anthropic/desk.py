@@ -25,7 +25,7 @@ _LEFT_OVER = {Phase.EXPIRED: "expired", Phase.CANCELLED: "canceled"}
 
 class _Request(msgspec.Struct):
     custom_id: str
-    params: dict[str, Any]
+    params: msgspec.Raw
 
 
 class Desk:
@@ -87,7 +87,7 @@ class Session:
         try:
             if fault and row_faults.is_error(kind):
                 raise row_error(fault)
-            question = messages.read(asked.params, self.rules)
+            question = messages.read(msgspec.json.decode(asked.params), self.rules)
         except AnthropicError as error:
             return _errored(asked, mark, error)
         twist = kind if kind in row_faults.TWISTS else ""

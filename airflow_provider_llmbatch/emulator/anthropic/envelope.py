@@ -85,7 +85,7 @@ def _items(scanner: Scanner) -> Iterator[bytes]:
             yield scanner.value()
         while scanner.take(b"}", b",") == b",":
             _take_key(scanner)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise bad(f"The request body is not valid JSON: {error}") from None
     if scanner.peek():
         raise bad("The request body is not valid JSON: trailing characters")

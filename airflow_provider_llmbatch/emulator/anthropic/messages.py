@@ -53,7 +53,8 @@ def read(body: Body, rules: Rules) -> Question:
     limit = _limit(body, model, rules)
     question = read_prompt(body, rules, model)
     question.limit = limit
-    question.stops = tuple(typed(stop, "stop_sequences", str) for stop in body.get("stop_sequences") or ())
+    stops = typed(body.get("stop_sequences") or [], "stop_sequences", list)
+    question.stops = tuple(typed(stop, "stop_sequences", str) for stop in stops)
     question.reasoning = _thinking(body, limit, rules)
     sampling(body, rules)
     if body.get("stream") and rules.in_batch:

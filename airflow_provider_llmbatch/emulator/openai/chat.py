@@ -139,7 +139,7 @@ def _read_tools(ask: Ask, body: Body) -> None:
     ask.tools = tuple(found)
     choice = body.get("tool_choice", "auto")
     if isinstance(choice, dict):
-        choice = (choice.get("function") or {}).get("name")
+        choice = typed(choice.get("function") or {}, "tool_choice.function", dict).get("name")
         one_of(choice, "tool_choice", [tool.name for tool in found])
     else:
         one_of(choice, "tool_choice", ("none", "auto", "required"))

@@ -91,7 +91,7 @@ class Checker:
         try:
             # A byte order mark is no JSON either: msgspec refuses it.
             request = self.decoder.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise _Refused("invalid_json_line", "This line is not parseable as valid JSON.") from None
         for name in ("custom_id", "method", "url", "body"):
             if getattr(request, name) is None:

@@ -172,7 +172,7 @@ def _read_input(ask: Ask, given: str | list[Any], rules: Rules) -> None:
 
 
 def _read_item(ask: Ask, item: Body, where: str, rules: Rules) -> None:
-    kind = item.get("type", "message")
+    kind = typed(item.get("type", "message"), f"{where}.type", str)
     if kind == "function_call":
         ask.parts.append(need(item, "arguments", str, path=f"{where}."))
         return
