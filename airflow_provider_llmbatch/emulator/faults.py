@@ -14,7 +14,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     retrieve_lag: float = 0.0
     """The created batch or file is not found that long."""
 
-    stuck: str = ""
+    stuck: Literal["", "validating", "in_progress", "finalizing", "cancelling", "canceling"] = ""
     """The batch never leaves this status."""
     expire: float | None = None
     """The batch stops at this share of its work and expires when the window closes."""

@@ -34,7 +34,9 @@ def test_a_fault_can_be_written_as_text_or_as_json(spec: Any, fault: Fault) -> N
     assert parse_fault(spec) == fault
 
 
-@pytest.mark.parametrize("spec", ["explode", "status=x", "row=missing", '{"cut": "far"}', {"nothing": 1}])
+@pytest.mark.parametrize(
+    "spec", ["explode", "status=x", "stuck=somewhere", "row=missing", '{"cut": "far"}', {"nothing": 1}]
+)
 def test_a_bad_fault_is_refused_with_its_text(spec: Any) -> None:
     with pytest.raises(ValueError, match="Bad fault"):
         parse_fault(spec)

@@ -75,9 +75,7 @@ class Checker:
     def _check_totals(self, count: int) -> None:
         options = self.rules.options
         if count == 0:
-            self._fail(
-                "empty_file", "The input file is empty. Please ensure that the batch contains at least one request."
-            )
+            self._fail("empty_file", "The input file has no lines. A batch needs at least one request.")
         elif count > options.openai_max_requests:
             self._fail("too_many_tasks", f"The batch has more than {options.openai_max_requests:,} requests.")
         elif self.inputs > options.openai_max_embedding_inputs:
