@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 HOME = Path(tempfile.mkdtemp(prefix="llmbatch-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+SEED = 7
 REPO = Path(__file__).resolve().parent.parent
 
 os.environ.update(
@@ -40,14 +42,18 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
 def _emulator() -> Iterator[Emulator]:
     from airflow_provider_llmbatch.emulator import Emulator
 
-    with Emulator(port=0, seed=7) as running:
+    with Emulator(port=0, seed=SEED) as running:
         yield running
 
 
 @pytest.fixture
 def emulator(_emulator: Emulator) -> Emulator:
-    """A clean emulator: no batches, no faults, an empty bill."""
+    """A clean emulator: no batches, no faults, an empty bill, and the options it began with."""
+    from airflow_provider_llmbatch.emulator.options import Options
+
     _emulator.reset()
+    _emulator.clear_faults()
+    _emulator.set_options(**asdict(Options(seed=SEED)))
     return _emulator
 
 
