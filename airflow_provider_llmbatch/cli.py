@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Outside of a task, Airflow 3 reads connections from its database only for processes that say they are servers.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    for name in ("httpx", "httpx2"):  # every call of the SDKs at INFO is not what a person on call came for
+        logging.getLogger(name).setLevel(logging.WARNING)
     arguments = make_parser().parse_args(argv)
     try:
         with _own_stdout() as out:

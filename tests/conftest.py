@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -36,6 +37,14 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _our_loggers_speak() -> None:
+    """Airflow's database set-up, in whatever test ran before, switches off every logger that it does not know."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("airflow_provider_llmbatch") and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(scope="session")
