@@ -34,11 +34,17 @@ class Watch:
         self.batch_ids = set(batch_ids)
         self.poll_interval = poll_interval
         self.looks: asyncio.Queue[Look] = asyncio.Queue()
+        self.broken: BaseException | None = None
         self.since = self.due = time.time()
 
     def is_about_due(self, now: float) -> bool:
         """Return whether a look that somebody else needs now should serve this one too."""
         return self.due - now <= self.poll_interval / 2
+
+    def fail(self, error: BaseException) -> None:
+        """Say that no look will come any more."""
+        self.broken = error
+        self.looks.put_nowait({})
 
     def deliver(self, look: Look, now: float) -> None:
         """Hand over what one look brought, and plan the next."""
@@ -73,6 +79,7 @@ class Poller:
         self._changed.set()
         if self._task is None:
             self._task = asyncio.create_task(self._poll(), name=f"llmbatch poller {self._hook.conn_id}")
+            self._task.add_done_callback(self._ended)
         try:
             yield watch
         finally:
@@ -81,10 +88,18 @@ class Poller:
 
     async def close(self) -> None:
         """Stop looking and give the connection back."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await self._client.__aexit__(None, None, None)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Tell everybody who waits; a task's timeout, raised by a signal in the midst of a look, ends the poller."""
+        self._task = None
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            for watch in self._watches:
+                watch.fail(error)
 
     async def _poll(self) -> None:
         while True:

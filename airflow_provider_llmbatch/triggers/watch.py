@@ -90,6 +90,8 @@ class Watcher:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._longest_wait()):
                             look = await watch.looks.get()
+                    if watch.broken is not None:
+                        raise watch.broken
                     watch.batch_ids -= self._note(look)
                     await self._report()
                     reason = self._reason()
