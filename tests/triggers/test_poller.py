@@ -130,6 +130,21 @@ def test_a_look_that_fails_is_told_and_the_next_one_comes(ledger, run, error):
     assert set(looks[-1]) == {"a"}
 
 
+class TaskTimeout(BaseException):
+    """What Airflow raises from a signal when a task's time is over: it may strike in the midst of a look."""
+
+
+def test_a_timeout_that_strikes_in_the_midst_of_a_look_reaches_everybody_who_waits(ledger, run):
+    ledger.failures.append(TaskTimeout())
+
+    async def wait():
+        async with poller("ledger", None) as shared, shared.watching(["a"], SOON) as watch:
+            await watch.looks.get()
+            return watch.broken
+
+    assert isinstance(run(wait()), TaskTimeout)
+
+
 def test_a_failed_look_is_told_to_everybody_whom_it_was_for(ledger, run):
     error = UnavailableError("no answer")
     ledger.failures.append(error)
