@@ -68,10 +68,13 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
 
 def _too_late(job: Job, open_ids: list[str]) -> DeadlineError:
     collected = sum(shard.phase == "collected" for shard in job.manifest.shards)
+    doubtful = [shard.name for shard in job.manifest.shards if shard.phase == "unknown"]
+    running = [f"{len(open_ids)} batches were still running ({', '.join(open_ids[:5])})"] if open_ids else []
+    doubts = [f"the batches of {', '.join(doubtful[:5])} were not found and may exist"] if doubtful else []
     return DeadlineError(
-        f"{len(open_ids)} batches were still running after {job.terms.patience:,.0f} s ({', '.join(open_ids[:5])}). "
-        f"They keep running and billing. {collected} are collected and kept in {job.folder.uri!r}; clearing this task "
-        "waits for the rest and submits nothing twice.",
+        f"After {job.terms.patience:,.0f} s {' and '.join(running + doubts) or 'not everything was sent'}. "
+        f"What runs keeps running and billing. {collected} shards are collected and kept in {job.folder.uri!r}; "
+        "clearing this task waits for the rest and submits nothing twice.",
         batch_ids=open_ids,
         job_uri=job.folder.uri,
     )

@@ -50,6 +50,7 @@ class Job:
     :ivar plan: ``None`` in a process that only goes on with what another one prepared.
     :ivar was_begun: Whether another process may have worked on it before.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
+    :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
 
@@ -64,6 +65,7 @@ class Job:
     was_begun: bool = True
     is_stopped: bool = False
     manifest: Manifest = field(default_factory=Manifest)
+    names_seen: dict[str, list[str]] = field(default_factory=dict)
     _events: list[Event] = field(default_factory=list)
 
     def refresh(self) -> Manifest:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import msgspec
 
 from airflow_provider_llmbatch._compat import Log, ObjectStoragePath
 from airflow_provider_llmbatch.core.batches import Batch
-from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.engine.collect import look
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.submit import stop
-from airflow_provider_llmbatch.exceptions import InputError, ManifestError, TransferError
+from airflow_provider_llmbatch.engine.submit import PROOF_LINES, name_in, stop
+from airflow_provider_llmbatch.exceptions import InputError, ManifestError, TransferError, VendorError
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.storage.layout import SPEC, SUMMARY, SUPERSEDED
 
@@ -168,23 +165,16 @@ class Sweep:
         """Tell a batch without a marker by the custom id of its first result line: the vendor has nothing else."""
         if not batch.is_terminal:
             return Orphan(batch, None, None)
-        with TemporaryDirectory(prefix="llmbatch-") as scratch:
-            path = Path(scratch) / "results.jsonl"
-            try:
-                self._hook.download(batch, path)
-            except TransferError as error:
-                self._log.warning("Batch %s cannot be told: %s", batch.batch_id, error)
-                return None
-            mark = _mark(path)
+        try:
+            lines = self._hook.first_lines(batch, PROOF_LINES)
+        except (VendorError, TransferError) as error:
+            self._log.warning("Batch %s cannot be told: %s", batch.batch_id, error)
+            return None
+        mark = next(filter(None, map(_mark, lines)), None)
         return Orphan(batch, mark["job"], f"r{mark['round']}") if mark else None
 
 
-def _mark(path: Path) -> re.Match[str] | None:
-    """Return job and round of the first line that can be read, or ``None`` if it is not one of ours."""
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                return _CUSTOM_ID.fullmatch(msgspec.json.decode(line, type=Line).custom_id)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue
-    return None
+def _mark(line: bytes) -> re.Match[str] | None:
+    """Return job and round if the line's custom id has our form."""
+    name = name_in(line)
+    return _CUSTOM_ID.fullmatch(name) if name else None

@@ -7,8 +7,8 @@ by an intent, made once, and followed by an event; where the event is missing we
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from airflow_provider_llmbatch.exceptions import (
     InputError,
     LLMBatchError,
     RejectedError,
+    TransferError,
     UnavailableError,
     VendorError,
 )
@@ -35,6 +36,10 @@ BUSY_PAUSE = 60.0
 """Seconds to wait after a 429 that names no time of its own."""
 TRIES = 4
 """How often a free call is made before the task's own retry takes over."""
+PROOF_LINES = 1_000
+"""Result lines that are read to tell whose an ended batch is."""
+CANCELS = 8
+"""Cancels that are asked for at once: a task that is being killed has seconds."""
 
 
 def submit(job: Job) -> set[str]:
@@ -135,18 +140,22 @@ def _settle(job: Job, shard: ShardState) -> set[str]:
         job.log.warning("Shard %s: its batch %s was found again.", shard.name, sighting.certain.batch_id)
         _accept(job, shard, sighting.certain)
         return set()
-    open_candidates = set()
+    untold = set()
     for batch in sighting.candidates:
         if not batch.is_terminal:
-            open_candidates.add(batch.batch_id)
-        elif _is_ours(job, shard, batch):
+            untold.add(batch.batch_id)
+            continue
+        names = _names_in(job, batch)
+        if names is None:
+            untold.add("")
+        elif any(_is_answer(job, shard, name) for name in names):
             job.log.warning("Shard %s: batch %s proved to be ours by its results.", shard.name, batch.batch_id)
             _accept(job, shard, batch)
             return set()
-    if not open_candidates and job.clock() >= grace_end(job, shard):
+    if not untold and job.clock() >= grace_end(job, shard):
         job.record("void", shard, reason="absent")
         job.log.info("Shard %s: the vendor has no batch of it, so it is sent again.", shard.name)
-    return open_candidates
+    return untold - {""}
 
 
 def grace_end(job: Job, shard: ShardState) -> float:
@@ -160,23 +169,36 @@ def grace_end(job: Job, shard: ShardState) -> float:
     return (intent.until or intent.at if intent else job.clock()) + job.hook.list_lag
 
 
-def _is_ours(job: Job, shard: ShardState, batch: Batch) -> bool:
-    """Compare the custom ids of an ended batch with ours: one that nobody else can have made up is proof.
+def _names_in(job: Job, batch: Batch) -> list[str] | None:
+    """Return the custom ids in the first lines of an ended batch; ``None`` if they cannot be seen (yet).
 
-    Usually the first line tells. A line of somebody else may stand before it, and is no proof of the contrary.
+    Usually the first line tells whose a batch is. Lines of somebody else may stand before it, and are no proof of the
+    contrary.
     """
-    with TemporaryDirectory(prefix="llmbatch-") as scratch:
-        path = Path(scratch) / "results.jsonl"
-        job.hook.download(batch, path)
-        with path.open("rb") as file:
-            return any(_is_answer(job, shard, line) for line in file)
+    if batch.batch_id not in job.names_seen:
+        try:
+            lines = patiently(job, lambda: job.hook.first_lines(batch, PROOF_LINES))
+        except (VendorError, TransferError) as error:
+            job.log.warning("Batch %s ended and may be ours; its results cannot be seen: %s", batch.batch_id, error)
+            return None
+        names = [name for name in map(name_in, lines) if name is not None]
+        if not names:
+            job.log.warning("Batch %s ended and may be ours; its results tell nothing.", batch.batch_id)
+            return None
+        job.names_seen[batch.batch_id] = names
+    return job.names_seen[batch.batch_id]
 
 
-def _is_answer(job: Job, shard: ShardState, line: bytes) -> bool:
+def name_in(line: bytes) -> str | None:
+    """Return the custom id of a result line, or ``None`` if the line is damaged."""
     try:
-        name = msgspec.json.decode(line, type=Line).custom_id
-    except msgspec.MsgspecError:
-        return False
+        return msgspec.json.decode(line, type=Line).custom_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _is_answer(job: Job, shard: ShardState, name: str) -> bool:
+    """Return whether a result with this custom id answers *shard*: nobody else can have made it up."""
     index = index_of(name, job=job.spec.job_id, round_=shard.round)
     return index is not None and shard.shard.first <= index <= shard.shard.last
 
@@ -221,14 +243,17 @@ def cancel(job: Job) -> list[str]:
 
     :return: The batches that were asked.
     """
-    asked = []
-    for shard in job.manifest.open:
-        batch_id = shard.batch_id or ""
-        try:
-            job.hook.cancel(batch_id)
-        except (VendorError, InputError) as error:  # a connection that is gone must not stand in the way either
-            job.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
-        else:
-            job.log.info("Batch %s: cancel asked for", batch_id)
-            asked.append(batch_id)
-    return asked
+    batch_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
+    with ThreadPoolExecutor(CANCELS) as several:
+        answers = several.map(lambda batch_id: _cancel(job, batch_id), batch_ids)
+        return [batch_id for batch_id, is_asked in zip(batch_ids, answers, strict=True) if is_asked]
+
+
+def _cancel(job: Job, batch_id: str) -> bool:
+    try:
+        job.hook.cancel(batch_id)
+    except (VendorError, InputError) as error:  # a connection that is gone must not stand in the way either
+        job.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+        return False
+    job.log.info("Batch %s: cancel asked for", batch_id)
+    return True

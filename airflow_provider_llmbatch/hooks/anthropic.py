@@ -150,14 +150,16 @@ class AnthropicBatchHook(SdkHook):
             return _batch(msgspec.json.decode(reply))
 
     def cancel(self, batch_id: str) -> None:
-        with self.errors(f"POST {BATCHES}/{batch_id}/cancel"):
-            self.client.post(f"{BATCHES}/{batch_id}/cancel", cast_to=bytes)
+        self.post_once(f"{BATCHES}/{batch_id}/cancel")
 
     # -- answers ---------------------------------------------------------------------------------------------
 
     def download(self, batch: Batch, path: Path) -> None:
         # Not `results_url`: answers come from the connection's own host, never from wherever one points.
         self.fetch({f"{BATCHES}/{batch.batch_id}/results": None}, path)
+
+    def first_lines(self, batch: Batch, count: int) -> list[bytes]:
+        return self.head(f"{BATCHES}/{batch.batch_id}/results", count)
 
     def parse(self, line: bytes) -> Result:
         result = msgspec.json.decode(line).get("result") or {}

@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -318,6 +320,17 @@ class BatchHook(BaseHook, ABC):
 
         :raises TransferError: It came short of the announced size, however often it was tried.
         """
+
+    def first_lines(self, batch: Batch, count: int) -> list[bytes]:
+        """Return the first result lines of an ended batch, *count* at most.
+
+        A vendor that streams its results says so by a method of its own: whose a batch is, its first lines tell.
+        """
+        with TemporaryDirectory(prefix="llmbatch-") as scratch:
+            path = Path(scratch) / "results.jsonl"
+            self.download(batch, path)
+            with path.open("rb") as file:
+                return list(islice(file, count))
 
     @abstractmethod
     def parse(self, line: bytes) -> Result:

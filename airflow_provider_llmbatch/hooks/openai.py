@@ -198,8 +198,7 @@ class OpenAIBatchHook(SdkHook):
             raise
 
     def cancel(self, batch_id: str) -> None:
-        with self.errors(f"POST /batches/{batch_id}/cancel"):
-            self.client.post(f"/batches/{batch_id}/cancel", cast_to=bytes)
+        self.post_once(f"/batches/{batch_id}/cancel")
 
     # -- answers ---------------------------------------------------------------------------------------------
 

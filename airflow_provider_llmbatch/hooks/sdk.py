@@ -9,9 +9,10 @@ import asyncio
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,8 +36,11 @@ STREAM = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 bytes can be counted and resumed."""
 
 
+BLOCK = 1 << 16
 READ_TIMEOUT = 60.0
 """Seconds for a reading call. A paid call may take ten minutes; a look that hangs holds up everybody's."""
+CANCEL_TIMEOUT = 10.0
+"""Seconds for a cancel, which is asked once: a task that is being killed has no time for more."""
 
 
 class SdkHook(BatchHook):
@@ -73,6 +77,12 @@ class SdkHook(BatchHook):
     def _bytes(reply: Any) -> bytes:
         data: bytes = reply
         return data
+
+    def post_once(self, path: str) -> None:
+        """Make a short call without a body, and do not repeat it."""
+        client = self.client.with_options(max_retries=0, timeout=CANCEL_TIMEOUT)
+        with self.errors(f"POST {path}"):
+            client.post(path, cast_to=bytes)
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
@@ -152,6 +162,11 @@ class SdkHook(BatchHook):
                     if file.read(1) != b"\n":
                         file.write(b"\n")
 
+    def head(self, path: str, count: int) -> list[bytes]:
+        """Return the first lines of what the connection's own host has at *path*, and read no further."""
+        with self._streamed(path, {}) as response:
+            return list(islice(_lines(response.iter_bytes(BLOCK)), count))
+
     @contextmanager
     def _streamed(self, path: str, headers: Mapping[str, str]) -> Iterator[Any]:
         with self.errors(f"GET {path}"):
@@ -160,6 +175,15 @@ class SdkHook(BatchHook):
                 yield response
             finally:
                 response.close()
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
 
 
 def _reading(call: Call) -> dict[str, Any]:

@@ -154,6 +154,21 @@ def test_batches_of_the_same_size_that_are_not_ours_are_never_adopted(losing, un
     assert (output, sorted(ours)) == undisturbed
 
 
+@pytest.mark.parametrize("vendor", ["anthropic"], indirect=True)
+@pytest.mark.parametrize("scene", ["one"], indirect=True)
+def test_a_batch_whose_results_cannot_be_seen_is_neither_adopted_nor_taken_for_somebody_elses(losing, undisturbed):
+    losing.submit()
+    losing.bench.finish()
+    losing.lose()
+    losing.emulator.fault("anthropic.batches.results", status=404, times=5)  # every candidate of every shard
+
+    first = advance(losing.job())
+    output = losing.run()
+
+    assert (first.batch_ids, first.candidates) == ([], [])
+    assert (output, losing.paid()) == undisturbed
+
+
 @pytest.mark.parametrize("scene", ["one"], indirect=True)
 def test_a_list_that_lags_is_given_time_before_anything_is_sent(losing, undisturbed):
     losing.emulator.fault("*.batches.create", list_lag=1.0)

@@ -186,6 +186,17 @@ def test_a_cancel_is_one_call(bench, vendor):
     assert one.wire.asked == [f"POST {BATCHES[vendor]}/batch_1/cancel"]
 
 
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_cancel_is_not_repeated_and_waits_seconds_at_most(bench, vendor, status):
+    one = bench(vendor).reply((status, b"{}"))
+
+    with pytest.raises(VendorError):
+        one.hook.cancel("batch_1")
+
+    assert len(one.wire.calls) == 1
+    assert one.wire.calls[0].extensions["timeout"]["read"] <= 10
+
+
 def test_what_the_vendor_keeps_is_deleted(bench):
     batch = Batch(batch_id="batch_1", status="completed", files={"input": "file-1", "output": "file-2"})
     openai, anthropic = bench("openai"), bench("anthropic")

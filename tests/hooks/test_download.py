@@ -170,3 +170,27 @@ def test_a_file_shorter_than_announced_is_fetched_again(bench, tmp_path, pauses)
 
     assert landed == LINES
     assert len(pauses) == 1
+
+
+def test_the_first_lines_of_a_large_batch_are_read_and_not_the_rest(bench):
+    given = []
+
+    def endless():
+        while True:
+            given.append(LINES)
+            yield LINES
+
+    one = bench("anthropic").reply((200, endless()))
+
+    lines = one.hook.first_lines(ENDED, 3)
+
+    assert [json.loads(line)["custom_id"] for line in lines] == ["a", "b", "a"]
+    assert sum(map(len, given)) < 1_000_000
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_vendor_with_files_gives_the_first_lines_of_them(bench, count, pauses):
+    batch = Batch(batch_id="batch_1", status="completed", files={"output": "file-1"})
+    one = bench("openai").reply((200, {"bytes": len(LINES)}), whole())
+
+    assert one.hook.first_lines(batch, count) == LINES.splitlines(keepends=True)[:count]
