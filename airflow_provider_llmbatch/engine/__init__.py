@@ -9,12 +9,17 @@ done again. A retry, a cleared task, a resumed deferral and a crash are all the 
 
 from __future__ import annotations
 
+from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.engine.collect import collect, gone
 from airflow_provider_llmbatch.engine.finish import check_output, finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
-from airflow_provider_llmbatch.engine.submit import grace_end, patiently, submit
+from airflow_provider_llmbatch.engine.settle import grace_end, patiently
+from airflow_provider_llmbatch.engine.submit import submit
 from airflow_provider_llmbatch.exceptions import DeadlineError
+
+SEARCH_EVERY = 60.0
+"""Seconds between two searches for a batch that cannot be told from others yet."""
 
 
 def advance(job: Job) -> Wait | Done:
@@ -51,7 +56,7 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
     waiting = job.manifest.rounds[-1].in_phase("ready", "unknown")
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
     wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
-    wakes += [max(grace_end(job, shard), now + 5) for shard in waiting if shard.phase == "unknown"]
+    wakes += [_next_search(job, shard, now) for shard in waiting if shard.phase == "unknown"]
     round_ = job.manifest.rounds[-1]
     began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared_at)
     give_up_at = began + job.terms.patience
@@ -64,6 +69,12 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
         wake_at=min(wakes, default=None),
         give_up_at=give_up_at,
     )
+
+
+def _next_search(job: Job, shard: ShardState, now: float) -> float:
+    """Return when to look for a lost batch again: soon, until it must have shown itself; then without haste."""
+    end = grace_end(job, shard)
+    return max(end, now + 5) if end > now else now + SEARCH_EVERY
 
 
 def _too_late(job: Job, open_ids: list[str]) -> DeadlineError:

@@ -8,7 +8,8 @@ from pathlib import Path
 from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE, patiently
+from airflow_provider_llmbatch.engine.settle import patiently
+from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE
 from airflow_provider_llmbatch.engine.verdicts import tally
 from airflow_provider_llmbatch.exceptions import NotFoundError, TransferError
 

@@ -125,6 +125,11 @@ class BatchHook(BaseHook, ABC):
         return self.settings.lower(self.LIMITS)
 
     @property
+    def can_list(self) -> bool:
+        """Whether the service lists its batches: without a list, a lost answer cannot be looked for."""
+        return self.settings.list_mode != "none"
+
+    @property
     def create_timeout(self) -> float:
         """Seconds after which a create call that has no answer is given up: the client's own timeout."""
         return self.settings.timeout
@@ -138,11 +143,12 @@ class BatchHook(BaseHook, ABC):
         return True, f"{self.vendor} accepted the key."
 
     def preflight(self) -> None:
-        """Make one free call that proves the key, before anything is sent.
+        """Make one free call that proves the key, before anything is sent. Where there is no list, there is none.
 
         :raises CredentialError: The vendor refuses the key.
         """
-        self.run(self.list_page(None, limit=1))
+        if self.can_list:
+            self.run(self.list_page(None, limit=1))
 
     # -- reading, shared by worker and triggerer --------------------------------------------------------------
 
@@ -188,7 +194,7 @@ class BatchHook(BaseHook, ABC):
         """
         wanted = set(batch_ids)
         found: dict[str, Batch] = {}
-        if len(wanted) > 1 and self.settings.list_mode != "none":
+        if len(wanted) > 1 and self.can_list:
             after: str | None = None
             while wanted:
                 page = yield from self.list_page(after)

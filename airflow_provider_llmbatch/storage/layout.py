@@ -97,7 +97,8 @@ class JobFolder:
         except msgspec.MsgspecError as error:
             raise ManifestError(
                 f"{self.files.uri_of(SPEC)!r} is there but cannot be read ({error}). Nothing was submitted. "
-                "Restore the file, or reset the job to ask anew.",
+                "Restore the file. If it is lost, move the folder aside by hand and clear the task: it then looks for "
+                "what is paid for at the vendor before it sends anything.",
                 uri=self.uri,
             ) from None
         if spec.schema > SCHEMA:

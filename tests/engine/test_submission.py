@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_llmbatch.engine import Wait, advance
-from airflow_provider_llmbatch.exceptions import BudgetExhaustedError, CredentialError, RejectedError
+from airflow_provider_llmbatch.exceptions import BudgetExhaustedError, CredentialError, RejectedError, RunError
 from tests.engine.test_rounds import RECORDS, bench, rows  # noqa: F401 - the fixture
 
 
@@ -60,6 +60,27 @@ def test_a_batch_that_is_not_found_is_not_sent_again_before_the_list_can_have_it
     assert emulator.bill()["total"]["batches"] == 0
     bench.clock.ahead += 40
     assert len(advance(make()).batch_ids) == 1
+
+
+@pytest.mark.parametrize("bench", ["openai"], indirect=True)
+def test_a_service_without_a_list_is_not_asked_again_when_an_answer_is_lost(bench, emulator, make):  # noqa: F811
+    bench.connect(list_mode="none")
+    emulator.fault("*.batches.create", reset_after=True, times=1)
+
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"has no list of batches.*Nothing was sent again"):
+            advance(make())
+
+    assert emulator.bill()["total"]["batches"] == 1
+    assert "openai.batches.list" not in emulator.counts()
+
+
+@pytest.mark.parametrize("bench", ["openai"], indirect=True)
+def test_a_service_without_a_list_runs_a_job_all_the_same(bench, emulator, make):  # noqa: F811
+    bench.connect(list_mode="none")
+
+    assert bench.complete(make)["counts"]["succeeded"] == len(RECORDS)
+    assert "openai.batches.list" not in emulator.counts()
 
 
 def test_a_clear_no_stops_the_job_and_a_retry_sends_it_once(bench, emulator, make):  # noqa: F811
