@@ -13,7 +13,7 @@ class Limits:
     :ivar max_requests: Requests per batch.
     :ivar max_bytes: Bytes of one batch as sent, with everything around the requests.
     :ivar envelope_bytes: Bytes around the requests, counted against ``max_bytes``.
-    :ivar one_model: Whether all requests of a batch must ask the same model.
+    :ivar max_inputs: Inputs of all requests of a batch together, where the vendor counts them; ``None``: no limit.
     :ivar window: Seconds that the vendor gives itself to finish a batch.
     :ivar source: Address of the vendor's page.
     :ivar checked: The day it was read.
@@ -22,7 +22,7 @@ class Limits:
     max_requests: int
     max_bytes: int
     envelope_bytes: int = 0
-    one_model: bool
+    max_inputs: int | None = None
     window: int = 24 * 60 * 60
     source: str
     checked: date

@@ -28,7 +28,7 @@ from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import ManifestError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of every document. Documents of earlier versions stay readable."""
 
 Kind = Literal["prepared", "intent", "lost", "submitted", "void", "ended", "collected"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_llmbatch.core.prompts import Prompt
 from airflow_provider_llmbatch.core.records import Record
+from airflow_provider_llmbatch.core.schemas import OutputSchema, Tool
 from airflow_provider_llmbatch.exceptions import InputError
 
 MAX_DIGITS = 15
@@ -32,6 +33,8 @@ class Question:
     :ivar endpoint: The vendor's path, or ``None`` for the vendor's usual one.
     :ivar params: Merged into every body.
     :ivar max_tokens: Upper bound of each answer, in tokens; ``None`` leaves it to the vendor where that is legal.
+    :ivar output: What each answer must look like; ``None``: text.
+    :ivar tools: Functions that the model may call.
     """
 
     model: str
@@ -42,6 +45,8 @@ class Question:
     endpoint: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = 1024
+    output: OutputSchema | None = None
+    tools: Sequence[Tool] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,39 @@ class Ask:
     max_tokens: int | None
     params: dict[str, Any]
     body: dict[str, Any]
+    output: OutputSchema | None = None
+    tools: Sequence[Tool] = ()
+
+
+class Request(NamedTuple):
+    """One request, in the vendor's words.
+
+    :ivar line: The exact bytes we are billed for, with their newline.
+    :ivar lane: What all requests of one batch must have in common, such as the model; ``""``: nothing.
+    :ivar inputs: Texts in it that count against a limit of their own (embeddings); 0: none.
+    """
+
+    line: bytes
+    lane: str = ""
+    inputs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a later round asks otherwise.
+
+    :ivar model: Another model, without the vendor; ``None``: the same.
+    :ivar max_tokens: Another upper bound of the answer, in tokens; ``None``: the same.
+    :ivar turns: Turns to add at the end, each ``{"role": "assistant" | "user", "content": text}``.
+    """
+
+    model: str | None = None
+    max_tokens: int | None = None
+    turns: Sequence[Mapping[str, str]] = ()
+
+
+SAME = Change()
+"""The same question again."""
 
 
 def composer(question: Question, context: Mapping[str, Any] | None = None) -> Callable[[Record], Ask]:
@@ -87,6 +125,8 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
             max_tokens=question.max_tokens,
             params={**question.params, **_mapping(own.get("request_params"), "request_params", record)},
             body=body,
+            output=question.output,
+            tools=question.tools,
         )
 
     return compose

@@ -57,12 +57,26 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 NO_USAGE = Usage()
 
 
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
+    """A call that the model asks for.
+
+    :ivar id: The vendor's name for it.
+    :ivar arguments: The decoded JSON; the raw text where it is none.
+    """
+
+    id: str | None
+    name: str
+    arguments: Any
+
+
 class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One answer, or the reason why there is none.
 
-    :ivar output: The text, or data where the answer is not text (tool calls, vectors).
+    :ivar output: The text, or data where the answer is not text (vectors, moderation scores).
     :ivar model: The model that answered, as the vendor names it.
     :ivar remedy: What would help, for a row that is not good.
+    :ivar tool_calls: Calls that the model asks for, in order.
+    :ivar thinking: What the model let us see of its reasoning.
     """
 
     status: RowStatus
@@ -73,6 +87,8 @@ class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     model: str | None = None
     usage: Usage = NO_USAGE
     remedy: Remedy = "none"
+    tool_calls: list[ToolCall] | None = None
+    thinking: str | None = None
 
 
 MISSING = Result(
@@ -81,6 +97,12 @@ MISSING = Result(
     error_message="The vendor returned no line for this request.",
     remedy="retry",
 )
+
+
+TRUNCATED = "truncated"
+"""Our code for an answer that stopped at its ``max_tokens``."""
+INVALID_OUTPUT = "invalid_output"
+"""Our code for an answer that is not what ``output_type`` asks for."""
 
 
 class Line(msgspec.Struct, gc=False):

@@ -12,7 +12,7 @@ import msgspec
 
 from airflow_provider_llmbatch.core.manifest import stem
 from airflow_provider_llmbatch.core.records import Record, number
-from airflow_provider_llmbatch.core.requests import composer, custom_id
+from airflow_provider_llmbatch.core.requests import SAME, Request, composer, custom_id
 from airflow_provider_llmbatch.core.rows import Answer, best
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
@@ -44,8 +44,8 @@ def prepare_first(job: Job) -> None:
     with _Shards(job, 1) as shards:
         for record in number(job.plan.source.rows(), key=job.plan.key):
             ask = compose(record)
-            line = job.hook.encode(custom_id(job.spec.job_id, 1, record.index), ask, job.spec.endpoint)
-            shards.add(line, model=ask.model, index=record.index, record=record)
+            request = job.hook.encode(custom_id(job.spec.job_id, 1, record.index), ask, job.spec.endpoint)
+            shards.add(request, record.index, record)
             if not record.fields.keys() <= columns.keys():
                 columns |= dict.fromkeys(record.fields)
         made = shards.close()
@@ -68,8 +68,8 @@ def prepare_next(job: Job) -> bool:
     following = latest.number + 1
     with _Shards(job, following) as shards:
         for asked in _to_ask_again(job):
-            line = job.hook.recode(custom_id(job.spec.job_id, following, asked.index), asked.line)
-            shards.add(line, model=asked.model, index=asked.index)
+            request = job.hook.revise(custom_id(job.spec.job_id, following, asked.index), asked.line, SAME)
+            shards.add(request, asked.index)
         made = shards.close()
     if not made:
         return False
@@ -128,14 +128,14 @@ class _Shards:
         for shard in self._open.values():
             shard.abandon()
 
-    def add(self, line: bytes, *, model: str, index: int, record: Record | None = None) -> None:
+    def add(self, request: Request, index: int, record: Record | None = None) -> None:
         """Put one request (and in round 1 its record) into its shard."""
-        place = self._cutter.place(size=len(line), model=model, index=index)
+        place = self._cutter.place(request, index)
         shard = self._open.get(place)
         if shard is None:
             self._finish(number for number in list(self._open) if self._cutter.is_full(number))
-            shard = self._open[place] = _ShardFile(self._job, self._round, place, model, index)
-        shard.add(line, index, record)
+            shard = self._open[place] = _ShardFile(self._job, self._round, place, request.lane, index)
+        shard.add(request.line, index, record)
 
     def close(self) -> list[Shard]:
         """Complete every file and return the shards in order."""
@@ -150,9 +150,9 @@ class _Shards:
 class _ShardFile:
     """One shard being written: its requests and, in round 1, its records."""
 
-    def __init__(self, job: Job, round_: int, place: int, model: str, first: int) -> None:
-        self._place, self._first, self._last = place, first, first
-        self._model = model if job.hook.limits.one_model else ""
+    def __init__(self, job: Job, round_: int, place: int, lane: str, first: int) -> None:
+        self._place, self._lane = place, lane
+        self._first = self._last = first
         self._count = self._bytes = 0
         self._digest = sha256()
         self._encode = msgspec.json.Encoder().encode
@@ -177,13 +177,13 @@ class _ShardFile:
     def finish(self) -> Shard:
         self._stack.close()
         return Shard(
-            self._place,
-            self._model,
-            self._count,
-            self._bytes,
-            self._digest.hexdigest(),
-            self._first,
-            self._last,
+            number=self._place,
+            lane=self._lane,
+            count=self._count,
+            bytes=self._bytes,
+            sha256=self._digest.hexdigest(),
+            first=self._first,
+            last=self._last,
         )
 
     def abandon(self) -> None:

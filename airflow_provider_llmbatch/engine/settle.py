@@ -133,6 +133,7 @@ def marker(job: Job, shard: ShardState) -> Marker:
         sha256=shard.shard.sha256,
         count=shard.shard.count,
         since=shard.intent.at if shard.intent else job.clock(),
+        lane=shard.shard.lane,
     )
 
 

@@ -32,7 +32,6 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
     index: int
     line: bytes
-    model: str
 
 
 class Offsets(NamedTuple):
@@ -139,7 +138,7 @@ def _requests(job: Job, shard: ShardState) -> Iterator[Asked]:
     with job.folder.files.local(job.folder.requests_name(shard)).open("rb") as file:
         for line in file:
             index = index_of(_line(line).custom_id, job=job.spec.job_id, round_=shard.round)
-            yield Asked(-1 if index is None else index, line, shard.shard.model)
+            yield Asked(-1 if index is None else index, line)
 
 
 def _records(job: Job, shard: ShardState) -> Iterator[Record]:

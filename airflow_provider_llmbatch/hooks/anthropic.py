@@ -15,7 +15,7 @@ import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch, Status, as_time
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page
@@ -58,7 +58,7 @@ _SPEND_LIMIT = "You have reached your specified"
 """Starts a 400 ``invalid_request_error`` that means *raise the budget* and has no code of its own (FACTS §2.5)."""
 
 
-class _Request(msgspec.Struct):
+class _Line(msgspec.Struct):
     """One item of ``requests``."""
 
     custom_id: str
@@ -81,7 +81,6 @@ class AnthropicBatchHook(SdkHook):
         max_requests=100_000,
         max_bytes=256_000_000,
         envelope_bytes=len(_BEFORE + _AFTER),
-        one_model=False,
         source="https://platform.claude.com/docs/en/build-with-claude/batch-processing",
         checked=date(2026, 11, 22),
     )
@@ -116,7 +115,7 @@ class AnthropicBatchHook(SdkHook):
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> bytes:
+    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
         if endpoint not in (None, MESSAGES):
             raise InputError(f"endpoint {endpoint!r}: Anthropic batches ask {MESSAGES!r} only. Nothing was sent.")
         if ask.max_tokens is None and not {"max_tokens"} & (ask.body.keys() | ask.params.keys()):
@@ -134,12 +133,12 @@ class AnthropicBatchHook(SdkHook):
             "custom_id": custom_id,
             "params": {name: value for name, value in params.items() if value is not None},
         }
-        return encode_line(line)
+        return Request(encode_line(line))
 
-    def recode(self, custom_id: str, line: bytes) -> bytes:
-        request = msgspec.json.decode(line, type=_Request)
+    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+        request = msgspec.json.decode(line, type=_Line)
         request.custom_id = custom_id
-        return encode_line(request)
+        return Request(encode_line(request))
 
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
         body = _Body(path)

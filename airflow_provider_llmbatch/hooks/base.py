@@ -21,7 +21,7 @@ import msgspec
 from airflow_provider_llmbatch._compat import BaseHook
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result
 from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, UnavailableError, VendorError
 from airflow_provider_llmbatch.hooks.settings import Settings, read_settings
@@ -58,6 +58,7 @@ class Marker:
     :ivar sha256: Digest of the request file.
     :ivar count: Requests in it.
     :ivar since: Epoch seconds of the intent, by our clock.
+    :ivar lane: What the shard's requests have in common.
     """
 
     job: str
@@ -65,6 +66,7 @@ class Marker:
     sha256: str
     count: int
     since: float
+    lane: str = ""
 
     def as_metadata(self) -> dict[str, str]:
         """Return the part that a vendor with metadata keeps for us."""
@@ -281,15 +283,25 @@ class BatchHook(BaseHook, ABC):
         """Decode one batch."""
 
     @abstractmethod
-    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> bytes:
-        """Return the request line of *ask*, with its newline: the exact bytes we are billed for.
+    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
+        """Return *ask* in the vendor's words.
 
-        :raises InputError: The vendor's endpoint cannot be asked this.
+        :param endpoint: The vendor's path, or ``None`` to take the one that the body is made for.
+        :raises InputError: The vendor cannot be asked this.
         """
 
     @abstractmethod
-    def recode(self, custom_id: str, line: bytes) -> bytes:
-        """Return the request *line* under another custom id, its body untouched."""
+    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+        """Return the request *line* under another custom id, changed as *change* says and untouched otherwise."""
+
+    def cap_of(self, line: bytes) -> int | None:
+        """Return the upper bound of the answer that the request *line* sets, in tokens; ``None``: it sets none."""
+        return None
+
+    def largest_answer(self, model: str) -> Steps[int | None]:
+        """Return the most tokens that *model* may answer with, or ``None`` where the vendor does not tell."""
+        yield from ()
+        return None
 
     def stage(self, path: Path, name: str) -> dict[str, str]:
         """Bring the request file to the vendor, where that is a call of its own. It costs nothing and starts nothing.

@@ -15,7 +15,7 @@ import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch, BatchError, Status, as_time
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import BusyError, InputError, RejectedError, VendorError
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
@@ -90,7 +90,7 @@ _NEVER = (
 )
 
 
-class _Request(msgspec.Struct):
+class _Line(msgspec.Struct):
     """One line of an input file."""
 
     custom_id: str
@@ -114,7 +114,7 @@ class OpenAIBatchHook(SdkHook):
     LIMITS = Limits(
         max_requests=50_000,
         max_bytes=200_000_000,
-        one_model=True,
+        max_inputs=50_000,
         source="https://developers.openai.com/api/docs/guides/batch",
         checked=date(2026, 11, 22),
     )
@@ -158,7 +158,7 @@ class OpenAIBatchHook(SdkHook):
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> bytes:
+    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
         url = endpoint or CHAT
         if url not in _BODIES:
             raise InputError(
@@ -166,12 +166,13 @@ class OpenAIBatchHook(SdkHook):
             )
         body = _BODIES[url](ask)
         line = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
-        return encode_line(line)
+        return Request(encode_line(line), _lane(url, body))
 
-    def recode(self, custom_id: str, line: bytes) -> bytes:
-        request = msgspec.json.decode(line, type=_Request)
+    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+        request = msgspec.json.decode(line, type=_Line)
         request.custom_id = custom_id
-        return encode_line(request)
+        body = msgspec.json.decode(request.body)
+        return Request(encode_line(request), _lane(request.url, body))
 
     def stage(self, path: Path, name: str) -> dict[str, str]:
         client = self.client.with_options(max_retries=0)
@@ -182,7 +183,7 @@ class OpenAIBatchHook(SdkHook):
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
         client = self.client.with_options(max_retries=0)
         with path.open("rb") as file:
-            endpoint = msgspec.json.decode(file.readline(), type=_Request).url
+            endpoint = msgspec.json.decode(file.readline(), type=_Line).url
         body = {
             "input_file_id": staged["input"],
             "endpoint": endpoint,
@@ -325,6 +326,11 @@ def _cap(ask: Ask, *names: str) -> dict[str, Any]:
 
 def _without_none(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _lane(url: str, body: Mapping[str, Any]) -> str:
+    """Return what a batch must have in common: one endpoint, and one model (FACTS §1.1)."""
+    return f"{url} {body.get('model') or ''}"
 
 
 _BODIES = {CHAT: _chat_body, RESPONSES: _responses_body}

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from airflow_provider_llmbatch.core.requests import Ask, custom_id, index_of
+from airflow_provider_llmbatch.core.requests import SAME, Ask, custom_id, index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.exceptions import CredentialError, InputError, NotFoundError
 from airflow_provider_llmbatch.hooks.base import BatchHook, Marker
@@ -27,7 +27,7 @@ def ask(bench: Bench, text: str = "Say hello") -> Ask:
 
 def request_file(bench: Bench, hook: BatchHook, folder: Path, count: int = 3) -> Path:
     path = folder / "requests.jsonl"
-    lines = [hook.encode(custom_id(JOB, 1, index), ask(bench, f"Say {index}"), None) for index in range(count)]
+    lines = [hook.encode(custom_id(JOB, 1, index), ask(bench, f"Say {index}"), None).line for index in range(count)]
     path.write_bytes(b"".join(lines))
     return path
 
@@ -80,7 +80,7 @@ def test_the_key_shows_in_no_representation(bench):
 
 
 def test_a_request_is_one_line_that_carries_its_id_and_real_utf8(bench):
-    line = bench.hook().encode(custom_id(JOB, 1, 7), ask(bench, "Größe 東京\nzwei"), None)
+    line = bench.hook().encode(custom_id(JOB, 1, 7), ask(bench, "Größe 東京\nzwei"), None).line
 
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -89,9 +89,9 @@ def test_a_request_is_one_line_that_carries_its_id_and_real_utf8(bench):
 
 def test_a_request_is_asked_again_under_another_id_with_its_body_untouched(bench):
     hook = bench.hook()
-    line = hook.encode(custom_id(JOB, 1, 7), ask(bench, "Say hello"), None)
+    line = hook.encode(custom_id(JOB, 1, 7), ask(bench, "Say hello"), None).line
 
-    again = hook.recode(custom_id(JOB, 2, 7), line)
+    again = hook.revise(custom_id(JOB, 2, 7), line, SAME).line
 
     before, after = json.loads(line), json.loads(again)
     assert after.pop("custom_id") == f"{JOB}-2-7"

@@ -17,10 +17,14 @@ import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import CredentialError, NotFoundError
 from airflow_provider_llmbatch.hooks.base import BatchHook, Call, Marker, Page
+
+
+def _request(item: dict[str, Any]) -> Request:
+    return Request(json.dumps(item).encode() + b"\n")
 
 
 class ToyBatchHook(BatchHook):
@@ -32,9 +36,7 @@ class ToyBatchHook(BatchHook):
     vendor = "toy"
     page_size = 3
     has_metadata = True
-    LIMITS = Limits(
-        max_requests=50, max_bytes=10_000, one_model=False, source="https://toy.invalid/docs", checked=date(2026, 11, 1)
-    )
+    LIMITS = Limits(max_requests=50, max_bytes=10_000, source="https://toy.invalid/docs", checked=date(2026, 11, 1))
 
     @property
     def root(self) -> Path:
@@ -82,14 +84,12 @@ class ToyBatchHook(BatchHook):
     def read_batch(self, reply: bytes) -> Batch:
         return msgspec.json.decode(reply, type=Batch)
 
-    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> bytes:
-        return (
-            json.dumps({"custom_id": custom_id, "model": ask.model, "text": ask.messages[-1]["content"]}).encode()
-            + b"\n"
-        )
+    def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
+        return _request({"custom_id": custom_id, "model": ask.model, "text": ask.messages[-1]["content"]})
 
-    def recode(self, custom_id: str, line: bytes) -> bytes:
-        return json.dumps(json.loads(line) | {"custom_id": custom_id}).encode() + b"\n"
+    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+        item = json.loads(line) | {"custom_id": custom_id}
+        return _request(item | ({"model": change.model} if change.model else {}))
 
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
         self.get(self.list_call(None, 1))

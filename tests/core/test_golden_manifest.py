@@ -35,8 +35,9 @@ def test_an_event_of_todays_schema_is_written_as_it_always_was(path):
     assert msgspec.json.encode(read_event(path.name, document)) == document
 
 
-def test_the_golden_job_stands_where_it_stood():
-    manifest = fold(read_event(path.name, path.read_bytes()) for path in EVENTS if "schema-1" in path.parts)
+@pytest.mark.parametrize("schema", range(1, SCHEMA + 1))
+def test_the_golden_job_stands_where_it_stood(schema):
+    manifest = fold(read_event(path.name, path.read_bytes()) for path in EVENTS if f"schema-{schema}" in path.parts)
 
     first, second = manifest.rounds
     collected, put_back = first.shards

@@ -14,9 +14,17 @@ JOB = "0123456789"
 RANK = ["ready", "unknown", "submitted", "ended", "collected"]
 
 
+def shard_of(number, count):
+    first = number * count
+    return Shard(number=number, lane="m", count=count, bytes=100, sha256="ab", first=first, last=first + count - 1)
+
+
 def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
     essential = {
-        "prepared": {"shards": [Shard(0, "m", 5, 100, "ab", 0, 4)], "columns": ["text"]},
+        "prepared": {
+            "shards": [shard_of(0, 5)],
+            "columns": ["text"],
+        },
         "submitted": {"batch_id": f"batch_{attempt}"},
         "ended": {
             "batch_id": f"batch_{attempt}",
@@ -54,7 +62,7 @@ def histories(draw):
     written = []
     for round_ in range(1, draw(st.integers(1, 3)) + 1):
         count = draw(st.integers(1, 3))
-        shards = [Shard(number, "", 5, 100, "ab", number * 5, number * 5 + 4) for number in range(count)]
+        shards = [shard_of(number, 5) for number in range(count)]
         written.append(event("prepared", round_=round_, shards=shards))
         for number in range(count):
             written += list(draw(attempts(round_, number)))
@@ -171,7 +179,7 @@ def test_a_round_that_was_not_cut_completely_does_not_exist_yet():
 
 
 def test_batches_are_listed_in_the_order_of_rounds_and_shards():
-    two = [Shard(number, "", 1, 1, "", number, number) for number in range(2)]
+    two = [shard_of(number, 1) for number in range(2)]
     manifest = fold(
         [
             event("submitted", round_=2, batch_id="third"),
@@ -186,7 +194,7 @@ def test_batches_are_listed_in_the_order_of_rounds_and_shards():
 
 
 def test_a_round_is_collected_when_its_last_shard_is():
-    two = [Shard(number, "", 1, 1, "", number, number) for number in range(2)]
+    two = [shard_of(number, 1) for number in range(2)]
     one = [event("prepared", shards=two), event("collected", shard=0)]
 
     assert not fold(one).rounds[0].is_collected
@@ -194,7 +202,7 @@ def test_a_round_is_collected_when_its_last_shard_is():
 
 
 def test_shards_are_told_apart_by_their_phase():
-    shards = [Shard(number, "", 1, 1, "", number, number) for number in range(3)]
+    shards = [shard_of(number, 1) for number in range(3)]
     (round_,) = fold([event("prepared", shards=shards), event("intent", shard=2), event("submitted", shard=1)]).rounds
 
     assert [shard.shard.number for shard in round_.in_phase("ready", "unknown")] == [0, 2]

@@ -10,21 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.limits import Limits
+from airflow_provider_llmbatch.core.requests import Request
 from airflow_provider_llmbatch.core.shards import Cutter
 from airflow_provider_llmbatch.exceptions import RequestTooLargeError
 
 LIMITS = Limits(
-    max_requests=3, max_bytes=100, one_model=True, source="https://vendor.invalid/limits", checked=date(2026, 11, 22)
+    max_requests=3, max_bytes=100, max_inputs=None, source="https://vendor.invalid/limits", checked=date(2026, 11, 22)
 )
 
 
 def cut(lines, limits=LIMITS):
-    """Return the shards as lists of (index, size, model)."""
+    """Return the shards as lists of (index, size, lane)."""
     cutter = Cutter(limits)
     shards = defaultdict(list)
-    for index, (size, model) in enumerate(lines):
-        shards[cutter.place(size=size, model=model, index=index)].append((index, size, model))
+    for index, (size, lane) in enumerate(lines):
+        shards[cutter.place(request(size, lane), index)].append((index, size, lane))
     return dict(shards)
+
+
+def request(size, lane="m", inputs=0):
+    return Request(b"x" * size, lane, inputs)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +53,25 @@ def test_cut(sizes, changes, counts):
     assert [len(shard) for shard in shards.values()] == counts
 
 
-def test_models_are_kept_apart_where_a_batch_takes_one_and_each_fills_its_own_shards():
-    shards = cut([(10, model) for model in "ababaabb"])
+def test_lanes_are_kept_apart_and_each_fills_its_own_shards():
+    shards = cut([(10, lane) for lane in "ababaabb"])
 
-    assert ["".join(model for _, _, model in shard) for shard in shards.values()] == ["aaa", "bbb", "a", "b"]
+    assert ["".join(lane for _, _, lane in shard) for shard in shards.values()] == ["aaa", "bbb", "a", "b"]
 
 
-def test_models_are_mixed_where_a_batch_may_mix_them():
-    shards = cut([(10, model) for model in "abc"], replace(LIMITS, one_model=False))
+@pytest.mark.parametrize(
+    ("inputs", "counts"), [([2, 2, 1], [2, 1]), ([4, 1], [1, 1]), ([1, 3], [2]), ([0, 0, 4], [3]), ([0, 4, 0], [3])]
+)
+def test_inputs_are_counted_over_all_requests_of_a_shard(inputs, counts):
+    cutter = Cutter(replace(LIMITS, max_inputs=4))
+    placed = [cutter.place(request(1, inputs=count), index) for index, count in enumerate(inputs)]
 
-    assert list(shards) == [0]
+    assert [placed.count(number) for number in sorted(set(placed))] == counts
+
+
+def test_a_request_with_more_inputs_than_a_batch_takes_is_refused():
+    with pytest.raises(RequestTooLargeError, match=r"record 3: its request has 5 inputs; one batch takes at most 4"):
+        Cutter(replace(LIMITS, max_inputs=4)).place(request(1, inputs=5), 3)
 
 
 @pytest.mark.parametrize(("size", "envelope", "room"), [(101, 0, "100"), (100, 1, "99")])
@@ -73,11 +87,11 @@ def test_a_request_that_fits_no_shard_is_refused_before_anything_is_sent(size, e
 
 def test_a_refused_request_leaves_the_cut_as_it_was():
     cutter = Cutter(LIMITS)
-    cutter.place(size=10, model="m", index=0)
+    cutter.place(request(10), 0)
     with pytest.raises(RequestTooLargeError):
-        cutter.place(size=101, model="m", index=1)
+        cutter.place(request(101), 1)
 
-    assert cutter.place(size=90, model="m", index=2) == 0
+    assert cutter.place(request(90), 2) == 0
 
 
 @given(
@@ -85,43 +99,41 @@ def test_a_refused_request_leaves_the_cut_as_it_was():
     max_requests=st.integers(1, 7),
     max_bytes=st.integers(60, 150),
     envelope=st.integers(0, 20),
-    one_model=st.booleans(),
 )
 def test_every_request_lands_in_exactly_one_shard_and_no_shard_is_above_its_limits(
-    lines, max_requests, max_bytes, envelope, one_model
+    lines, max_requests, max_bytes, envelope
 ):
     limits = replace(
         LIMITS,
         max_requests=max_requests,
         max_bytes=max_bytes + envelope,
         envelope_bytes=envelope,
-        one_model=one_model,
     )
 
     shards = cut(lines, limits)
 
     placed = [line for shard in shards.values() for line in shard]
-    assert sorted(placed) == [(index, size, model) for index, (size, model) in enumerate(lines)]
+    assert sorted(placed) == [(index, size, lane) for index, (size, lane) in enumerate(lines)]
     assert sorted(shards) == list(range(len(shards)))
     for shard in shards.values():
         assert len(shard) <= max_requests
         assert sum(size for _, size, _ in shard) <= limits.max_bytes - envelope
         assert [index for index, _, _ in shard] == sorted(index for index, _, _ in shard)
-        assert not one_model or len({model for _, _, model in shard}) == 1
+        assert len({lane for _, _, lane in shard}) == 1
 
 
 @given(lines=st.lists(st.tuples(st.integers(1, 60), st.sampled_from("ab")), max_size=60))
 def test_a_shard_that_is_called_full_gets_nothing_more(lines):
     cutter = Cutter(LIMITS)
     full = set()
-    for index, (size, model) in enumerate(lines):
-        place = cutter.place(size=size, model=model, index=index)
+    for index, (size, lane) in enumerate(lines):
+        place = cutter.place(request(size, lane), index)
         assert place not in full
         full |= {number for number in range(place + 1) if cutter.is_full(number)}
 
 
 @given(sizes=st.lists(st.integers(1, 60), min_size=2, max_size=60))
-def test_within_a_model_a_shard_is_full_before_the_next_begins(sizes):
+def test_within_a_lane_a_shard_is_full_before_the_next_begins(sizes):
     shards = list(cut([(size, "m") for size in sizes]).values())
 
     for shard, following in pairwise(shards):

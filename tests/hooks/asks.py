@@ -58,7 +58,7 @@ def encode(file: str, name: str) -> bytes:
     hook, endpoint, model = FILES[file]
     parts: dict[str, Any] = {"model": model, "system": None, "max_tokens": 64, "params": {}, "body": {}}
     ask = Ask(**parts | ASKS[name])
-    return hook("not_read").encode(custom_id(JOB, 1, list(ASKS).index(name)), ask, endpoint)
+    return hook("not_read").encode(custom_id(JOB, 1, list(ASKS).index(name)), ask, endpoint).line
 
 
 def write() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llmbatch.core.requests import Ask
+from airflow_provider_llmbatch.core.requests import SAME, Ask
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.anthropic import AnthropicBatchHook, _Body
 from airflow_provider_llmbatch.hooks.openai import CHAT, RESPONSES, OpenAIBatchHook
@@ -29,7 +29,7 @@ def ask(**parts):
 
 def body_of(hook, endpoint=None, **parts):
     """Return the vendor's body of one request."""
-    line = json.loads(hook("c").encode("id-1", ask(**parts), endpoint))
+    line = json.loads(hook("c").encode("id-1", ask(**parts), endpoint).line)
     return line.get("body") or line["params"]
 
 
@@ -50,7 +50,7 @@ def test_a_request_is_the_same_bytes_as_ever(file, name):
 def test_any_text_stays_in_one_line_and_comes_back(file, text):
     hook, endpoint, _ = FILES[file]
 
-    line = hook("c").encode("id-1", ask(messages=[user(text)]), endpoint)
+    line = hook("c").encode("id-1", ask(messages=[user(text)]), endpoint).line
 
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -62,9 +62,9 @@ def test_any_text_stays_in_one_line_and_comes_back(file, text):
 @given(extra=st.dictionaries(st.text(), JSON, max_size=3))
 def test_a_request_is_asked_again_with_its_body_byte_for_byte(file, extra):
     hook, endpoint, _ = FILES[file]
-    line = hook("c").encode("id-1-0", ask(params=extra), endpoint)
+    line = hook("c").encode("id-1-0", ask(params=extra), endpoint).line
 
-    assert hook("c").recode("id-2-0", line) == line.replace(b"id-1-0", b"id-2-0", 1)
+    assert hook("c").revise("id-2-0", line, SAME).line == line.replace(b"id-1-0", b"id-2-0", 1)
 
 
 @pytest.mark.parametrize(

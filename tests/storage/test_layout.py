@@ -10,7 +10,7 @@ from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec, job_uri
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "manifest" / "schema-1"
+GOLDEN = Path(__file__).parents[1] / "golden" / "manifest" / f"schema-{SCHEMA}"
 SPEC = msgspec.json.decode((GOLDEN / "job.json").read_bytes(), type=Spec)
 INTENT = Event(schema=SCHEMA, job=SPEC.job_id, kind="intent", round=1, shard=0, at=1000.0)
 
@@ -174,7 +174,7 @@ def test_a_job_whose_ids_need_quoting_is_found_again(base_uri):
 
 
 def test_the_files_of_a_shard_are_named_by_round_and_number():
-    shard = ShardState(2, Shard(7, "m", 1, 1, "", 0, 0), attempt=3)
+    shard = ShardState(2, Shard(number=7, count=1, bytes=1, sha256="", first=0, last=0), attempt=3)
 
     assert JobFolder.records_name(7) == "records/00007.jsonl"
     assert JobFolder.requests_name(shard) == "requests/r2-00007.jsonl"
