@@ -135,7 +135,7 @@ class AnthropicBatchHook(SdkHook):
         }
         return Request(encode_line(line))
 
-    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+    def revise(self, custom_id: str, line: bytes, change: Change, lane: str = "") -> Request:
         request = msgspec.json.decode(line, type=_Line)
         request.custom_id = custom_id
         return Request(encode_line(request))

@@ -291,8 +291,11 @@ class BatchHook(BaseHook, ABC):
         """
 
     @abstractmethod
-    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
-        """Return the request *line* under another custom id, changed as *change* says and untouched otherwise."""
+    def revise(self, custom_id: str, line: bytes, change: Change, lane: str = "") -> Request:
+        """Return the request *line* under another custom id, changed as *change* says and untouched otherwise.
+
+        :param lane: That of the shard which *line* comes from.
+        """
 
     def cap_of(self, line: bytes) -> int | None:
         """Return the upper bound of the answer that the request *line* sets, in tokens; ``None``: it sets none."""

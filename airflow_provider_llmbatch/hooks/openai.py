@@ -168,7 +168,7 @@ class OpenAIBatchHook(SdkHook):
         line = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
         return Request(encode_line(line), _lane(url, body))
 
-    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+    def revise(self, custom_id: str, line: bytes, change: Change, lane: str = "") -> Request:
         request = msgspec.json.decode(line, type=_Line)
         request.custom_id = custom_id
         body = msgspec.json.decode(request.body)

@@ -31,7 +31,9 @@ class Settings:
     :ivar max_bytes: The same for bytes.
     :ivar list_mode: How a look-alike lists batches: ``cursor`` and ``offset`` say what *after* is; ``none``: batches
         are asked for one by one.
-    :ivar keep_remote_files: Leave the vendor's input and result files where they are.
+    :ivar betas: Beta features that the vendor is asked for by name, with every batch.
+    :ivar keep_remote_files: Leave the vendor's input and result files where they are once our copy is durable.
+    :ivar expire_files: Ask the vendor to forget files after a time of their own, for those that nobody deletes.
     """
 
     api_key: str = field(repr=False)
@@ -44,7 +46,9 @@ class Settings:
     max_requests: int | None = None
     max_bytes: int | None = None
     list_mode: ListMode = "cursor"
+    betas: tuple[str, ...] = ()
     keep_remote_files: bool = False
+    expire_files: bool = True
 
     def __post_init__(self) -> None:
         if self.list_mode not in get_args(ListMode):
@@ -97,7 +101,9 @@ def read_settings(hook: BatchHook) -> Settings:
             api_key=connection.password,
             base_url=_base_url(connection),
             client_kwargs=dict(extra.get("client_kwargs") or {}),
-            keep_remote_files=str(extra.get("keep_remote_files", "")).lower() in ("true", "1", "yes"),
+            betas=_names(extra.get("betas")),
+            keep_remote_files=_is_yes(extra.get("keep_remote_files", False)),
+            expire_files=_is_yes(extra.get("expire_files", True)),
             **facts,
         )
     except (TypeError, ValueError) as error:
@@ -105,6 +111,16 @@ def read_settings(hook: BatchHook) -> Settings:
             f"connection {hook.conn_id!r}: its host or extra does not fit ({error}). Nothing was sent.",
             conn_id=hook.conn_id,
         ) from None
+
+
+def _is_yes(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Read a list of names, or a text in which commas stand between them."""
+    names = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(str(name).strip() for name in names if str(name).strip())
 
 
 def default_model(conn_id: str | None) -> str:

@@ -87,7 +87,7 @@ class ToyBatchHook(BatchHook):
     def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
         return _request({"custom_id": custom_id, "model": ask.model, "text": ask.messages[-1]["content"]})
 
-    def revise(self, custom_id: str, line: bytes, change: Change) -> Request:
+    def revise(self, custom_id: str, line: bytes, change: Change, lane: str = "") -> Request:
         item = json.loads(line) | {"custom_id": custom_id}
         return _request(item | ({"model": change.model} if change.model else {}))
 
