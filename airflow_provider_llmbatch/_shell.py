@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -117,7 +117,31 @@ def waiting_for(job: Job, wait: Wait, *, poll_interval: float, identity: Identit
 
 def wait_here(waiting: Waiting, log: Log) -> Event:
     """Wait in this process, as the trigger would."""
-    return asyncio.run(Watcher(waiting, log).run())
+    return asyncio.run(_interruptible(Watcher(waiting, log).run()))
+
+
+async def _interruptible(wait: Coroutine[Any, Any, Event]) -> Event:
+    """Wait, and let what a signal raises through: Airflow's timeout is one.
+
+    It strikes wherever the main thread is. In a callback of the loop, asyncio would log it and wait on.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(wait)
+    struck: asyncio.Future[Event] = loop.create_future()
+
+    def on_error(loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
+        error = details.get("exception")
+        if error is None or isinstance(error, Exception) or struck.done():
+            loop.default_exception_handler(details)
+        else:
+            struck.set_exception(error)
+
+    loop.set_exception_handler(on_error)
+    try:
+        done, _ = await asyncio.wait({task, struck}, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def record_of(job: Job, status: str, summary: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -129,7 +153,7 @@ def record_of(job: Job, status: str, summary: Mapping[str, Any] | None = None) -
         "model": job.spec.model,
         "status": status,
         "round": len(job.manifest.rounds),
-        "records": sum(shard.shard.count for shard in job.manifest.rounds[0].shards) if job.manifest.rounds else None,
+        "records": job.manifest.records if job.manifest.rounds else None,
         "created_at": round(job.spec.created_at, 3),
     }
     names = (

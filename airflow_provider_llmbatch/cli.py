@@ -194,7 +194,7 @@ def _facts(job: Job) -> dict[str, Any]:
 
 
 def _records(manifest: Manifest) -> int | None:
-    return sum(shard.shard.count for shard in manifest.rounds[0].shards) if manifest.rounds else None
+    return manifest.records if manifest.rounds else None
 
 
 def _shard_facts(shard: ShardState, seen: dict[str, Batch]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Bench:
         folder: Path,
         source: Any,
         *,
-        output: str = "out.jsonl",
+        out: str = "out.jsonl",
         terms: dict[str, Any] | None = None,
         **question: Any,
     ) -> Job:
@@ -80,7 +80,7 @@ class Bench:
             Identity(dag_id="dag", run_id="run", task_id="ask"),
             load_hook(self.vendor, conn_id),
             plan,
-            Terms(output_uri=f"{folder}/{output}", **(terms or {})),
+            Terms(output_uri=f"{folder}/{out}", **(terms or {})),
             clock=self.clock,
             sleep=self.clock.sleep,
         )

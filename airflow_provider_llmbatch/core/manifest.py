@@ -3,6 +3,8 @@
 Every event is one document under its own name, written whole and never changed:
 
     r1.prepared.json            round 1 is cut into shards; nothing of it was sent before this
+    r4.reopened.json            somebody asked for the failed rows anew, from round 4 on
+    r1.tidied.json              the vendor was asked to delete what it kept of round 1
     r1-00000.intent.json        before the paid call
     r1-00000.lost.json          the call ended without an answer; from here on it is only looked for
     r1-00000.submitted.json     the vendor's batch id
@@ -28,17 +30,17 @@ from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import ManifestError
 
-SCHEMA = 2
+SCHEMA = 1
 """Version of every document. Documents of earlier versions stay readable."""
 
-Kind = Literal["prepared", "intent", "lost", "submitted", "void", "ended", "collected"]
+Kind = Literal["prepared", "reopened", "tidied", "intent", "lost", "submitted", "void", "ended", "collected"]
 Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
 _PHASES: tuple[Literal["submitted", "ended", "collected"], ...] = ("submitted", "ended", "collected")
 """Those that an event of the same name begins, in order."""
 
 _NAME = re.compile(
     r"^r(?P<round>\d+)(?:-(?P<shard>\d{5,})(?:\.(?P<attempt>\d+))?)?\."
-    r"(?P<kind>prepared|intent|lost|submitted|void|ended|collected)\.json$"
+    r"(?P<kind>prepared|reopened|tidied|intent|lost|submitted|void|ended|collected)\.json$"
 )
 
 
@@ -46,20 +48,23 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """What one results file holds, counted while it was collected.
 
     :ivar statuses: Rows by verdict; with ``missing`` they add up to the shard's count.
-    :ivar retry: Rows that the same question may still answer.
+    :ivar stops: Rows that nothing but more budget or another key can help, by error code.
+    :ivar thinking: Answers that show some of the model's reasoning.
     :ivar damaged: Lines that are not JSON or name no custom id.
     :ivar duplicated: Further lines for a request that already had one.
     :ivar foreign: Lines for requests that are not of this shard.
     """
 
     statuses: dict[str, int]
-    retry: int = 0
+    stops: dict[str, int] = {}
+    thinking: int = 0
     damaged: int = 0
     duplicated: int = 0
     foreign: int = 0
 
 
-_ESSENTIAL = {"prepared": "shards", "submitted": "batch_id", "ended": "batch", "collected": "tally"}
+_OF_ROUND = ("prepared", "reopened", "tidied")
+_ESSENTIAL = {"prepared": "shards", "reopened": "by", "submitted": "batch_id", "ended": "batch", "collected": "tally"}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +75,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar until: intent: the paid call is given up by then; void: do not try again before this.
     :ivar staged: intent: what was uploaded for it, by role.
     :ivar columns: prepared: the records' columns in the order they were first seen.
+    :ivar records: prepared, round 1: how many records there are.
+    :ivar record_files: prepared, round 1: how many files hold them.
+    :ivar twins: prepared, round 1: records whose request is another's, word for word; they share its answer.
+    :ivar by: reopened: the task instance that asked for it.
     """
 
     schema: int
@@ -88,10 +97,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tally: Tally | None = None
     shards: list[Shard] | None = None
     columns: list[str] | None = None
+    records: int = 0
+    record_files: int = 0
+    twins: int = 0
+    by: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind == "prepared") != (self.shard is None):
-            raise ValueError("a 'prepared' event names no shard, and every other one does")
+        if (self.kind in _OF_ROUND) != (self.shard is None):
+            raise ValueError(f"a {self.kind!r} event is of a {'round' if self.shard is not None else 'shard'}")
         fact = _ESSENTIAL.get(self.kind)
         if fact and getattr(self, fact) is None:
             raise ValueError(f"a {self.kind!r} event without {fact!r} says nothing")
@@ -179,9 +192,9 @@ class Round:
     """One pass of questions."""
 
     number: int
-    prepared_at: float
-    columns: list[str]
+    prepared: Event
     shards: list[ShardState]
+    is_tidied: bool = False
 
     def in_phase(self, *phases: Phase) -> list[ShardState]:
         """Return its shards in one of *phases*, in order."""
@@ -195,9 +208,23 @@ class Round:
 
 @dataclass(slots=True)
 class Manifest:
-    """What has happened so far in one job."""
+    """What has happened so far in one job.
+
+    :ivar reopened: Who asked for the failed rows anew, by the round that began with it.
+    """
 
     rounds: list[Round] = field(default_factory=list)
+    reopened: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return self.rounds[0].prepared.records if self.rounds else 0
+
+    @property
+    def base(self) -> int:
+        """The round from which on rounds count against ``max_rounds``."""
+        return max(self.reopened, default=1)
 
     @property
     def shards(self) -> list[ShardState]:
@@ -217,28 +244,27 @@ class Manifest:
 
 def fold(events: Iterable[Event]) -> Manifest:
     """Return the state that *events*, in any order, amount to."""
-    rounds: dict[int, Event] = {}
+    of_rounds: dict[str, dict[int, Event]] = {kind: {} for kind in _OF_ROUND}
     attempts: dict[tuple[int, int], dict[int, dict[str, Event]]] = {}
     for event in events:
         if event.shard is None:
-            rounds[event.round] = event
+            of_rounds[event.kind][event.round] = event
         else:
             of_shard = attempts.setdefault((event.round, event.shard), {})
             of_shard.setdefault(event.attempt, {})[event.kind] = event
-    return Manifest(
-        [
-            Round(
-                number=number,
-                prepared_at=prepared.at,
-                columns=prepared.columns or [],
-                shards=[
-                    _shard_state(number, shard, attempts.get((number, shard.number), {}))
-                    for shard in prepared.shards or []
-                ],
-            )
-            for number, prepared in sorted(rounds.items())
-        ]
-    )
+    rounds = [
+        Round(
+            number=number,
+            prepared=prepared,
+            shards=[
+                _shard_state(number, shard, attempts.get((number, shard.number), {}))
+                for shard in prepared.shards or []
+            ],
+            is_tidied=number in of_rounds["tidied"],
+        )
+        for number, prepared in sorted(of_rounds["prepared"].items())
+    ]
+    return Manifest(rounds, {number: event.by or "" for number, event in of_rounds["reopened"].items()})
 
 
 def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]]) -> ShardState:

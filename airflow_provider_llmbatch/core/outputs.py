@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_llmbatch.core.rows import COLUMNS
+from airflow_provider_llmbatch.core.rows import COLUMNS, THINKING
 from airflow_provider_llmbatch.exceptions import OutputError
 
 Format = Literal["jsonl", "csv"]
@@ -29,9 +29,12 @@ def format_of(uri: str) -> Format:
     )
 
 
-def header(columns: Iterable[str]) -> list[str]:
-    """Return the CSV header: the record's columns in the order they were first seen, then ours."""
-    return [*columns, *COLUMNS]
+def header(columns: Iterable[str], thinks: bool = False) -> list[str]:
+    """Return the header: the record's columns in the order they were first seen, then ours.
+
+    :param thinks: Whether any answer shows the model's reasoning.
+    """
+    return [*columns, *COLUMNS, *([THINKING] if thinks else [])]
 
 
 def cells(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Question:
     :ivar model: Model name without the vendor; ``""`` where every record brings its own.
     :ivar prompt: Template source, or ``None`` to take ``record.prompt``.
     :ivar system: Template source of the system text, or ``None``.
-    :ivar messages: Messages put before the prompt, each ``{"role", "content"}``.
+    :ivar messages: Messages put before the prompt, each ``{"role", "content"}``; the texts in them are templates.
     :ivar body: The vendor's own body, into which everything else is merged.
     :ivar endpoint: The vendor's path, or ``None`` for the vendor's usual one.
     :ivar params: Merged into every body.
@@ -106,7 +106,7 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
     """
     prompt = Prompt(question.prompt, context) if question.prompt is not None else None
     system = Prompt(question.system, context, what="system") if question.system is not None else None
-    before = [dict(message) for message in question.messages or ()]
+    before = _compiled(list(question.messages or ()), context)
 
     def compose(record: Record) -> Ask:
         own = record.fields if prompt is None else {}
@@ -120,7 +120,7 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
             )
         return Ask(
             model=model,
-            messages=[*before, *_turns(record, prompt, body)],
+            messages=[*before(record), *_turns(record, prompt, is_asked=bool(body or question.messages))],
             system=own.get("system") or (system.render(record) if system else None),
             max_tokens=question.max_tokens,
             params={**question.params, **_mapping(own.get("request_params"), "request_params", record)},
@@ -132,15 +132,31 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
     return compose
 
 
-def _turns(record: Record, prompt: Prompt | None, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the messages that *record* itself adds: its rendered prompt, its own, or its ``prompt`` column."""
+def _compiled(value: Any, context: Mapping[str, Any] | None) -> Callable[[Record], Any]:
+    """Compile every text in *value* that is a template; the rest stays as it is."""
+    if isinstance(value, str) and ("{{" in value or "{%" in value):
+        return Prompt(value, context, what="messages").render
+    if isinstance(value, Mapping):
+        named = {name: _compiled(item, context) for name, item in value.items()}
+        return lambda record: {name: render(record) for name, render in named.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        items = [_compiled(item, context) for item in value]
+        return lambda record: [render(record) for render in items]
+    return lambda record: value
+
+
+def _turns(record: Record, prompt: Prompt | None, *, is_asked: bool) -> list[dict[str, Any]]:
+    """Return the messages that *record* itself adds: its rendered prompt, its own, or its ``prompt`` column.
+
+    :param is_asked: Whether there is a question without them.
+    """
     if prompt is not None:
         return [{"role": "user", "content": prompt.render(record)}]
     if record.fields.get("messages"):
         return _messages(record)
     if record.fields.get("prompt") is not None:
         return [{"role": "user", "content": record.fields["prompt"]}]
-    if body:
+    if is_asked:
         return []
     raise InputError(
         f"record {record.index} (key {record.key!r}) has nothing to ask: no `prompt` template was given, and it has no "

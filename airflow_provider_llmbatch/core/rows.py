@@ -28,6 +28,10 @@ COLUMNS = (
     "llm_output_tokens",
     "llm_cost_usd",
 )
+THINKING = "llm_thinking"
+"""A further column, where any answer of a job shows the model's reasoning."""
+ATTEMPTS = "llm_attempts"
+"""A further column of the failed rows: every answer that the record had."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -38,23 +42,42 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     batch_id: str | None
     custom_id: str
 
+    def in_short(self) -> dict[str, Any]:
+        """Return what came of it, for the list of attempts."""
+        result = self.result
+        return {
+            "round": self.round,
+            "batch_id": self.batch_id,
+            "custom_id": self.custom_id,
+            "status": result.status,
+            "error_code": result.error_code,
+            "error_message": result.error_message,
+            "finish_reason": result.finish_reason,
+            "output": result.output,
+        }
+
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A record's verdict: its best answer, and what all its answers took.
 
     :ivar usage: Tokens of every round of this record; the cost is the price of these.
     :ivar cost: US dollars, or ``None`` where no price is known. Unknown is never zero.
+    :ivar attempts: All answers, in the order of their rounds.
     """
 
     record: Record
     answer: Answer
     usage: Usage
     cost: Decimal | None
+    attempts: Sequence[Answer] = ()
 
-    def as_columns(self) -> dict[str, Any]:
-        """Return the record's own columns, then ours."""
+    def as_columns(self, thinks: bool = False) -> dict[str, Any]:
+        """Return the record's own columns, then ours.
+
+        :param thinks: Whether any answer shows the model's reasoning.
+        """
         result = self.answer.result
-        return {
+        columns = {
             **self.record.fields,
             "llm_index": self.record.index,
             "llm_key": self.record.key,
@@ -72,6 +95,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
             "llm_output_tokens": self.usage.output,
             "llm_cost_usd": None if self.cost is None else money(self.cost),
         }
+        return columns | {THINKING: result.thinking} if thinks else columns
 
 
 _WORTH = {"succeeded": 3, "invalid": 2, "errored": 1}

@@ -10,7 +10,7 @@ done again. A retry, a cleared task, a resumed deferral and a crash are all the 
 from __future__ import annotations
 
 from airflow_provider_llmbatch.core.manifest import ShardState
-from airflow_provider_llmbatch.engine.collect import collect, gone
+from airflow_provider_llmbatch.engine.collect import collect, gone, stopped
 from airflow_provider_llmbatch.engine.finish import check_output, finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
@@ -30,6 +30,8 @@ def advance(job: Job) -> Wait | Done:
     prepare(job)
     while True:
         unseen = collect(job)
+        if job.stops:
+            raise stopped(job)
         watched = submit(job)
         if not job.manifest.rounds[-1].is_collected:
             return _wait(job, watched, unseen)
@@ -58,7 +60,7 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
     wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
     wakes += [_next_search(job, shard, now) for shard in waiting if shard.phase == "unknown"]
     round_ = job.manifest.rounds[-1]
-    began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared_at)
+    began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared.at)
     give_up_at = began + job.terms.patience
     if now > give_up_at:
         raise gone(job, sorted(unseen)) if unseen else _too_late(job, open_ids)
@@ -72,9 +74,9 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
 
 
 def _next_search(job: Job, shard: ShardState, now: float) -> float:
-    """Return when to look for a lost batch again: soon, until it must have shown itself; then without haste."""
+    """Return when to look for a lost batch again: when it must have shown itself, and every minute besides."""
     end = grace_end(job, shard)
-    return max(end, now + 5) if end > now else now + SEARCH_EVERY
+    return min(max(end, now + 5), now + SEARCH_EVERY) if end > now else now + SEARCH_EVERY
 
 
 def _too_late(job: Job, open_ids: list[str]) -> DeadlineError:

@@ -15,7 +15,7 @@ from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
 from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import ChangedError, ManifestError
 from airflow_provider_llmbatch.hooks.base import BatchHook
-from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
+from airflow_provider_llmbatch.storage.layout import SUMMARY, JobFolder, Spec
 from airflow_provider_llmbatch.vendors import load_hook
 
 OnChange = Literal["restart", "fail", "keep"]
@@ -74,7 +74,10 @@ def begin(
                 lookup_since=lookup_since,
             )
         )
-    return Job(folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, was_begun=not is_new, **seams)
+    question = plan.question if spec.fingerprint == asked else folder.question()
+    return Job(
+        folder=folder, spec=spec, hook=hook, terms=terms, plan=plan, question=question, was_begun=not is_new, **seams
+    )
 
 
 def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
@@ -100,7 +103,19 @@ def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
     terms = terms or Terms(
         output_uri=spec.output_uri, max_rounds=spec.max_rounds, max_failed_ratio=spec.max_failed_ratio
     )
-    return Job(folder=folder, spec=spec, hook=load_hook(spec.vendor, spec.conn_id), terms=terms, **seams)
+    hook = load_hook(spec.vendor, spec.conn_id)
+    return Job(folder=folder, spec=spec, hook=hook, terms=terms, question=folder.question(), **seams)
+
+
+def reopen(job: Job, by: str) -> None:
+    """Let the rows of a job that is over and have no good answer be asked anew, once for each *by*.
+
+    A job that is not over yet is left as it is: its own rounds come first.
+    """
+    manifest = job.refresh()
+    is_over = manifest.rounds and manifest.rounds[-1].is_collected and job.folder.files.exists(SUMMARY)
+    if is_over and by not in manifest.reopened.values():
+        job.record("reopened", round_=manifest.rounds[-1].number + 1, by=by)
 
 
 def fingerprint(plan: Plan, hook: BatchHook) -> str:

@@ -11,7 +11,13 @@ from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.settle import patiently
 from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE
 from airflow_provider_llmbatch.engine.verdicts import tally
-from airflow_provider_llmbatch.exceptions import NotFoundError, TransferError
+from airflow_provider_llmbatch.exceptions import (
+    BudgetExhaustedError,
+    CredentialError,
+    NotFoundError,
+    TransferError,
+    VendorError,
+)
 
 
 def collect(job: Job) -> set[str]:
@@ -58,7 +64,8 @@ def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
             job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", shard.batch_id)
             _download(job, batch, path)
             counted = tally(job, shard, path)
-    job.record("collected", shard, batch_id=batch.batch_id, tally=counted)
+    if job.record("collected", shard, batch_id=batch.batch_id, tally=counted):
+        job.stops.update(counted.stops)
     _report(job, shard, counted)
 
 
@@ -96,3 +103,18 @@ def _report(job: Job, shard: ShardState, counted: Tally) -> None:
             shard.batch_id,
             " and ".join(f"{count:,} {what}" for what, count in odd.items() if count),
         )
+
+
+def stopped(job: Job) -> VendorError:
+    """Return the error for rows that only more budget or another key can help."""
+    worst = ", ".join(f"{count:,} × {code}" for code, count in job.stops.most_common(5))
+    is_budget = any(job.hook.remedy(code) == "budget" for code in job.stops)
+    what, cls = ("Raise the budget", BudgetExhaustedError) if is_budget else ("Mend the account", CredentialError)
+    still = f"{len(job.manifest.open)} batches run on and are billed. " if job.manifest.open else ""
+    return cls(
+        f"{job.hook.vendor} refused {job.stops.total():,} requests on connection {job.hook.conn_id!r}: {worst}. Nothing "
+        f"more is sent. {still}What was collected is kept in {job.folder.uri!r}. {what}, then clear this task: it asks "
+        "only what has no good answer.",
+        job_uri=job.folder.uri,
+        codes=dict(job.stops),
+    )

@@ -16,10 +16,11 @@ import msgspec
 from airflow_provider_llmbatch.core.cost import PriceBook, price_book
 from airflow_provider_llmbatch.core.outputs import cells, format_of, header
 from airflow_provider_llmbatch.core.results import NO_USAGE
-from airflow_provider_llmbatch.core.rows import Answer, Row, Totals, best, money, usage_of
+from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
 from airflow_provider_llmbatch.engine.verdicts import all_answers, records_of
-from airflow_provider_llmbatch.exceptions import IncompleteError, OutputError
+from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError, OutputError
 from airflow_provider_llmbatch.storage.folder import open_parent
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 
@@ -37,21 +38,40 @@ def finish(job: Job) -> dict[str, Any]:
     output_uri = job.terms.output_uri or f"{job.folder.uri}/output.jsonl"
     totals = Totals()
     till = Till(job)
-    columns = job.manifest.rounds[0].columns
+    columns = job.manifest.rounds[0].prepared.columns or []
+    thinks = any(shard.tally.thinking for shard in job.manifest.shards if shard.tally)
     place, name = open_parent(output_uri)
     with ExitStack() as stack:
-        output = stack.enter_context(_writer(stack.enter_context(place.landing(name)), output_uri, columns))
-        failed = stack.enter_context(_writer(stack.enter_context(job.folder.files.landing(FAILED)), FAILED, columns))
-        for row in _rows(job, till):
+        head = header(columns, thinks)
+        output = stack.enter_context(_writer(stack.enter_context(place.landing(name)), output_uri, head))
+        failed = stack.enter_context(_writer(stack.enter_context(job.folder.files.landing(FAILED)), FAILED, head))
+        shared = stack.enter_context(SharedAnswers(job))
+        for row in _rows(job, till, shared):
             totals.add(row)
-            line = row.as_columns()
+            line = row.as_columns(thinks)
             output(line)
             if row.answer.result.status != "succeeded":
-                failed(line)
+                failed(line | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
     summary = _summary(job, totals, till, output_uri)
     job.folder.files.replace(SUMMARY, msgspec.json.format(encode(summary), indent=2))
     _judge(job, totals, output_uri)
+    _tidy(job)
     return summary
+
+
+def _tidy(job: Job) -> None:
+    """Ask the vendor to delete what it kept, now that our copy is durable. It may fail; the job may not."""
+    if job.hook.settings.keep_remote_files:
+        return
+    for round_ in job.manifest.rounds:
+        if round_.is_tidied:
+            continue
+        for batch in (shard.batch for shard in round_.shards if shard.batch):
+            try:
+                job.hook.cleanup(batch)
+            except LLMBatchError as error:
+                job.log.warning("Files of batch %s stay at the vendor until they expire: %s", batch.batch_id, error)
+        job.record("tidied", round_=round_.number)
 
 
 def check_output(output_uri: str | None) -> None:
@@ -74,16 +94,27 @@ def check_output(output_uri: str | None) -> None:
         ) from None
 
 
-def _rows(job: Job, till: Till) -> Iterator[Row]:
-    for record, (_, answers) in zip(records_of(job), all_answers(job), strict=True):
-        yield Row(record, best(answers), usage_of(answers), till.take(answers))
+def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
+    """Yield every record's row. A record that shares another's request shares its answer, and cost nothing."""
+    asked, twins = all_answers(job), twins_of(job)
+    twin, first = next(twins, (-1, -1))
+    for record in records_of(job):
+        if record.index == twin:
+            answers = shared.of(first)
+            yield Row(record, best(answers), NO_USAGE, Decimal(0), answers)
+            twin, first = next(twins, (-1, -1))
+        else:
+            index, answers = next(asked)
+            if index != record.index:
+                raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
+            yield Row(record, best(answers), usage_of(answers), till.take(answers), answers)
 
 
 @contextmanager
-def _writer(path: Path, uri: str, columns: list[str]) -> Iterator[Write]:
+def _writer(path: Path, uri: str, head: list[str]) -> Iterator[Write]:
     if format_of(uri) == "csv":
         with path.open("w", encoding="utf-8", newline="") as text:
-            table = csv.DictWriter(text, header(columns), restval="", lineterminator="\r\n")
+            table = csv.DictWriter(text, head, restval="", lineterminator="\r\n")
             table.writeheader()
             yield lambda row: table.writerow(cells(row))
         return
@@ -180,8 +211,8 @@ def _judge(job: Job, totals: Totals, output_uri: str) -> None:
         f"{bad:,} of {counts['total']:,} records have no good answer after {len(job.manifest.rounds)} rounds "
         f"(max_failed_ratio={job.terms.max_failed_ratio}): {worst}. "
         f"Every record has its row in {output_uri!r}; the failed ones are in {job.folder.files.uri_of(FAILED)!r}. "
-        "Nothing paid is lost; a retry lands the same rows at no cost. To ask anew, change the question or reset the "
-        "job.",
+        "Nothing paid is lost; a retry lands the same rows at no cost. LLMBatchReconcileOperator(job=…, reask=True) asks "
+        "the failed ones again.",
         counts=counts,
         job_uri=job.folder.uri,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
+from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
+from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema, reader
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
@@ -18,12 +21,16 @@ from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What only the asking task has: the question, the source, and the names its templates may use."""
+    """What only the asking task has: the question and the source.
+
+    :ivar key: Column that names a record; ``None``: its position.
+    :ivar dedupe: Ask requests that are the same, word for word, once.
+    """
 
     question: Question
     source: Source
     key: str | None = None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    dedupe: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,9 @@ class Terms:
     :ivar max_rounds: Passes of questions, the first one included.
     :ivar max_failed_ratio: Share of rows, 0 to 1, that may be without a good answer. Zero good rows always fail.
     :ivar max_active_batches: Batches of this job at the vendor at once; ``None``: no limit of our own.
+    :ivar output_type: The type behind the question's output schema, where this process has it.
+    :ivar repair: Makes another record of one whose question has to change; ``None`` gives it up.
+    :ivar fallback_model: Model for rows that keep failing, without the vendor.
     :ivar patience: Seconds from a round's first submission until the job gives up waiting for it.
     """
 
@@ -40,6 +50,9 @@ class Terms:
     max_rounds: int = 3
     max_failed_ratio: float = 1.0
     max_active_batches: int | None = None
+    output_type: Any = None
+    repair: Repair | None = None
+    fallback_model: str | None = None
     patience: float = 26 * 60 * 60
 
 
@@ -48,8 +61,12 @@ class Job:
     """One job at hand.
 
     :ivar plan: ``None`` in a process that only goes on with what another one prepared.
+    :ivar question: ``None`` where an earlier release did not write it down.
+    :ivar context: Names that the question's templates may use besides ``record``.
     :ivar was_begun: Whether another process may have worked on it before.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
+    :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
+    :ivar validate: Turns an answer's text into the value that was asked for.
     :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
@@ -59,6 +76,8 @@ class Job:
     hook: BatchHook
     terms: Terms
     plan: Plan | None = None
+    question: Question | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
@@ -66,7 +85,18 @@ class Job:
     is_stopped: bool = False
     manifest: Manifest = field(default_factory=Manifest)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
+    stops: Counter[str] = field(default_factory=Counter)
+    validate: Callable[[str], Any] | None = field(init=False, default=None)
     _events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.question is not None and self.question.output is not None:
+            self.validate = reader(self._output_type(self.question.output), self.question.output)
+
+    def _output_type(self, asked: OutputSchema) -> Any:
+        """Return the task's type, unless it was edited since: then the schema that was sent is all there is."""
+        mine = self.terms.output_type
+        return mine if mine is not None and output_schema(mine).schema == asked.schema else None
 
     def refresh(self) -> Manifest:
         """Read what has happened so far from the folder."""

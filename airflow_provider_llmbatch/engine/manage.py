@@ -14,7 +14,8 @@ from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.engine.collect import look
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.settle import PROOF_LINES, name_in
+from airflow_provider_llmbatch.engine.reading import name_in
+from airflow_provider_llmbatch.engine.settle import PROOF_LINES
 from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, TransferError, VendorError
 from airflow_provider_llmbatch.hooks.base import BatchHook

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.core.requests import index_of
-from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.reading import name_in
 from airflow_provider_llmbatch.exceptions import BusyError, RunError, TransferError, UnavailableError, VendorError
 from airflow_provider_llmbatch.hooks.base import Marker
 
@@ -105,14 +103,6 @@ def _names_in(job: Job, batch: Batch) -> list[str] | None:
             return None
         job.names_seen[batch.batch_id] = names
     return job.names_seen[batch.batch_id]
-
-
-def name_in(line: bytes) -> str | None:
-    """Return the custom id of a result line, or ``None`` if the line is damaged."""
-    try:
-        return msgspec.json.decode(line, type=Line).custom_id
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 def _is_answer(job: Job, shard: ShardState, name: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from airflow_provider_llmbatch.core.requests import custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.reading import name_in, read
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
     index: int
     line: bytes
+    lane: str
 
 
 class Offsets(NamedTuple):
@@ -51,18 +54,18 @@ def locate(job: Job, shard: ShardState, path: Path) -> Offsets:
     with path.open("rb") as file:
         for line in file:
             place, offset = (offset, len(line)), offset + len(line)
-            try:
-                index = index_of(_line(line).custom_id, job=job.spec.job_id, round_=shard.round)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            name = name_in(line)
+            if name is None:
                 damaged += bool(line.strip())
                 continue
+            index = index_of(name, job=job.spec.job_id, round_=shard.round)
             if index is None or index not in wanted:
                 foreign += 1
             elif index not in places:
                 places[index] = place
             else:
                 duplicated += 1
-                if _parse(job, line).status == "succeeded" != _parse(job, _at(path, places[index])).status:
+                if read(job, line).status == "succeeded" != read(job, _at(path, places[index])).status:
                     places[index] = place
     return Offsets(places, damaged, duplicated, foreign)
 
@@ -70,14 +73,19 @@ def locate(job: Job, shard: ShardState, path: Path) -> Offsets:
 def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     """Count a results file once it is complete: every request of the shard has exactly one verdict."""
     statuses = dict.fromkeys(STATUSES, 0)
-    retry = 0
+    stops: Counter[str] = Counter()
+    thinking = 0
     offsets = locate(job, shard, path)
     for _, answer in shard_answers(job, shard, path, offsets):
-        statuses[answer.result.status] += 1
-        retry += answer.result.status != "succeeded" and answer.result.remedy == "retry"
+        result = answer.result
+        statuses[result.status] += 1
+        thinking += result.thinking is not None
+        if result.remedy in ("budget", "credential"):
+            stops[result.error_code or result.status] += 1
     return Tally(
         statuses={status: count for status, count in statuses.items() if count},
-        retry=retry,
+        stops=dict(stops),
+        thinking=thinking,
         damaged=offsets.damaged,
         duplicated=offsets.duplicated,
         foreign=offsets.foreign,
@@ -93,21 +101,11 @@ def shard_answers(
     with path.open("rb", buffering=0) as file:
         for index in indexes(job, shard):
             place = places.get(index)
-            result = _parse(job, os.pread(file.fileno(), place[1], place[0])) if place else absent
+            result = read(job, os.pread(file.fileno(), place[1], place[0])) if place else absent
             yield (
                 index,
                 Answer(result, shard.round, shard.batch_id, custom_id(job.spec.job_id, shard.round, index)),
             )
-
-
-def _parse(job: Job, line: bytes) -> Result:
-    """Read one line; one that is JSON and still makes no sense is a bad row, not the end of the job."""
-    try:
-        return job.hook.parse(line)
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        return not_answered(
-            "errored", "unreadable", f"The result line makes no sense ({type(error).__name__}).", "retry"
-        )
 
 
 def _at(path: Path, place: tuple[int, int]) -> bytes:
@@ -138,12 +136,7 @@ def _requests(job: Job, shard: ShardState) -> Iterator[Asked]:
     with job.folder.files.local(job.folder.requests_name(shard)).open("rb") as file:
         for line in file:
             index = index_of(_line(line).custom_id, job=job.spec.job_id, round_=shard.round)
-            yield Asked(-1 if index is None else index, line)
-
-
-def _records(job: Job, shard: ShardState) -> Iterator[Record]:
-    with job.folder.files.local(job.folder.records_name(shard.shard.number)).open("rb") as file:
-        yield from map(_record, file)
+            yield Asked(-1 if index is None else index, line, shard.shard.lane)
 
 
 def in_order(
@@ -175,7 +168,9 @@ def requests_of(job: Job, round_: Round) -> Iterator[Asked]:
 
 def records_of(job: Job) -> Iterator[Record]:
     """Yield every record in the order of the index."""
-    return in_order(job.manifest.rounds[0].shards, lambda shard: _records(job, shard), lambda record: record.index)
+    for number in range(job.manifest.rounds[0].prepared.record_files):
+        with job.folder.files.local(job.folder.records_name(number)).open("rb") as file:
+            yield from map(_record, file)
 
 
 def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:
@@ -188,14 +183,27 @@ def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:
 
 
 def all_answers(job: Job) -> Iterator[tuple[int, list[Answer]]]:
-    """Yield every index with its answers of all rounds, in the order of the rounds."""
-    first, *later = (answers_of(job, round_) for round_ in job.manifest.rounds)
+    """Yield every index that was asked with its answers of all rounds, in the order of the rounds."""
+    for pairs in _overlaid([answers_of(job, round_) for round_ in job.manifest.rounds], lambda pair: pair[0]):
+        yield pairs[0][0], [answer for _, answer in pairs]
+
+
+def latest_requests(job: Job) -> Iterator[Asked]:
+    """Yield, for every index that was asked, the request that was sent last."""
+    streams = [requests_of(job, round_) for round_ in job.manifest.rounds]
+    for several in _overlaid(streams, lambda asked: asked.index):
+        yield several[-1]
+
+
+def _overlaid(streams: Sequence[Iterator[T]], index: Callable[[T], int]) -> Iterator[list[T]]:
+    """Walk streams side by side that are in the order of the index; the first one has every index."""
+    first, *later = streams
     heads = [next(stream, None) for stream in later]
-    for index, answer in first:
-        found = [answer]
+    for item in first:
+        found = [item]
         for position, stream in enumerate(later):
             head = heads[position]
-            if head is not None and head[0] == index:
-                found.append(head[1])
+            if head is not None and index(head) == index(item):
+                found.append(head)
                 heads[position] = next(stream, None)
-        yield index, found
+        yield found

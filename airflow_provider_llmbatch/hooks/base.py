@@ -297,6 +297,10 @@ class BatchHook(BaseHook, ABC):
         :param lane: That of the shard which *line* comes from.
         """
 
+    def model_of(self, line: bytes) -> str:
+        """Return the model that the request *line* asks."""
+        return ""
+
     def cap_of(self, line: bytes) -> int | None:
         """Return the upper bound of the answer that the request *line* sets, in tokens; ``None``: it sets none."""
         return None

@@ -43,6 +43,17 @@ CANCEL_TIMEOUT = 10.0
 """Seconds for a cancel, which is asked once: a task that is being killed has no time for more."""
 
 
+class _Model(msgspec.Struct):
+    model: str = ""
+
+
+class _Asked(msgspec.Struct):
+    """The model in a request line, wherever the vendor has it."""
+
+    body: _Model | None = None
+    params: _Model | None = None
+
+
 class SdkHook(BatchHook):
     """A vendor whose official Python SDK does the talking."""
 
@@ -127,7 +138,9 @@ class SdkHook(BatchHook):
             return CredentialError
         if status == 429:
             return BusyError
-        return RejectedError if _is_clear_no(status) else UnavailableError
+        if _is_clear_no(status):
+            return BusyError if code in self.remedies and remedy == "retry" else RejectedError
+        return UnavailableError
 
     @abstractmethod
     def error_of(self, body: Any) -> tuple[str | None, str]:
@@ -146,6 +159,10 @@ class SdkHook(BatchHook):
 
     def _masked(self, text: str) -> str:
         return text.replace(self.settings.api_key, "***")
+
+    def model_of(self, line: bytes) -> str:
+        request = msgspec.json.decode(line, type=_Asked)
+        return (request.body or request.params or _Model()).model
 
     def fetch(self, files: Mapping[str, int | None], target: Path) -> None:
         """Download *files*, one after the other, into one local file, each ending with a newline.

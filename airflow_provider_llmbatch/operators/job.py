@@ -18,7 +18,10 @@ from airflow_provider_llmbatch._shell import (
     wait_here,
     waiting_for,
 )
+from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
+from airflow_provider_llmbatch.core.schemas import output_schema
+from airflow_provider_llmbatch.core.tools import tools_of
 from airflow_provider_llmbatch.engine import Done, Job, Wait, advance, start
 from airflow_provider_llmbatch.engine.begin import Identity, OnChange, begin, resume
 from airflow_provider_llmbatch.engine.job import Plan, Terms
@@ -40,6 +43,13 @@ class JobShell(BaseOperator):
     :param max_rounds: Passes of questions, the first one included; later ones ask only what has no good answer yet.
     :param max_failed_ratio: Share of records, 0 to 1, that may be without a good answer. No good answer at all is
         always a failure.
+    :param output_type: What every answer must be: a Pydantic model, a dataclass, a ``TypedDict``, any other type that
+        Pydantic takes, or a JSON Schema. ``llm_output`` is then the validated value. Default: text.
+    :param repair: ``repair(record, error) -> record | None`` makes another record of one whose question has to change,
+        for example because it is too long for the model; ``None`` gives it up. Ready-made ones are in
+        :mod:`airflow_provider_llmbatch.core.repairs`.
+    :param fallback_model: A model of the same vendor for the rows that keep failing: it is asked in the last round,
+        and as soon as the first one can do no more. (templated)
     :param max_active_batches: Batches of this job at the vendor at once. Default: no limit.
     :param deadline: Time from the first submission until the task gives up waiting. Default 26 hours.
     :param poll_interval: Seconds between two looks at the open batches, at most; young batches are looked at sooner.
@@ -53,6 +63,9 @@ class JobShell(BaseOperator):
         output_uri: str | None = None,
         max_rounds: int = 3,
         max_failed_ratio: float = 1.0,
+        output_type: Any = None,
+        repair: Repair | None = None,
+        fallback_model: str | None = None,
         max_active_batches: int | None = None,
         deadline: timedelta | float = PATIENCE,
         poll_interval: float = 60,
@@ -64,6 +77,9 @@ class JobShell(BaseOperator):
         self.output_uri = output_uri
         self.max_rounds = max_rounds
         self.max_failed_ratio = max_failed_ratio
+        self.output_type = output_type
+        self.repair = repair
+        self.fallback_model = fallback_model
         self.max_active_batches = max_active_batches
         self.deadline = deadline
         self.poll_interval = poll_interval
@@ -85,8 +101,22 @@ class JobShell(BaseOperator):
             max_rounds=self.max_rounds,
             max_failed_ratio=self.max_failed_ratio,
             max_active_batches=self.max_active_batches,
+            output_type=self.output_type,
+            repair=self.repair,
+            fallback_model=self._fallback(),
             patience=patience,
         )
+
+    def _fallback(self) -> str | None:
+        """Return the fallback model without its vendor."""
+        return split_model(self.fallback_model)[1] or None if self.fallback_model else None
+
+    def _check_fallback(self, vendor: str) -> None:
+        if self.fallback_model and split_model(self.fallback_model)[0] != vendor:
+            raise InputError(
+                f"fallback_model {self.fallback_model!r} must be of the same vendor as the model ({vendor!r}): a job has "
+                "one connection. Nothing was sent."
+            )
 
     def _finish(self, job: Job, identity: Identity) -> dict[str, Any]:
         """Go on until the output is written; defer or wait in between."""
@@ -116,7 +146,7 @@ class JobShell(BaseOperator):
                 raise InputError(
                     f"the trigger's event {event!r} names no job. Nothing is lost or sent; clear the task to go on."
                 )
-            job = resume(str(event["job_uri"]), self._terms(), log=self.log)
+            job = resume(str(event["job_uri"]), self._terms(), context=names_of(context), log=self.log)
             return self._finish(job, identity_of(context))
 
     def on_kill(self) -> None:
@@ -141,12 +171,15 @@ class LLMBatchJobOperator(JobShell):
     :param prompt: Jinja template of the user turn, rendered once per record with ``record`` and Airflow's context, in
         a sandbox. Default: the record's column ``prompt``.
     :param system: The same for the system text.
-    :param messages: Messages before the prompt, each ``{"role", "content"}``.
+    :param messages: Messages before the prompt, each ``{"role", "content"}``; the texts in them are templates too.
     :param body: The vendor's own request body, into which everything else is merged.
     :param endpoint: The vendor's path, such as ``/v1/responses``. Default: the vendor's usual one.
     :param request_params: Merged into every request body.
     :param max_tokens: Upper bound of each answer, in tokens.
+    :param tools: Functions that the model may call: Python functions, Pydantic models, or mappings in the vendor's own
+        words. ``llm_output`` is then ``{"text": …, "tool_calls": [{"id", "name", "arguments"}]}``.
     :param key: Column that names a record for ever. Default: its position.
+    :param dedupe: Ask requests that are the same, word for word, once; every record still gets its row.
     :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
     :param base_uri: Job folders live under it. Default: ``[llmbatch] base_uri``, else ``$AIRFLOW_HOME/llmbatch``,
         which serves one machine only. (templated)
@@ -158,7 +191,7 @@ class LLMBatchJobOperator(JobShell):
     The other parameters are those of :class:`JobShell`. It returns the job's summary.
     """
 
-    template_fields: Sequence[str] = ("model", "source", "output_uri", "base_uri", "conn_id")
+    template_fields: Sequence[str] = ("model", "fallback_model", "source", "output_uri", "base_uri", "conn_id")
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -173,7 +206,9 @@ class LLMBatchJobOperator(JobShell):
         endpoint: str | None = None,
         request_params: Mapping[str, Any] | None = None,
         max_tokens: int | None = 1024,
+        tools: Sequence[Any] | None = None,
         key: str | None = None,
+        dedupe: bool = True,
         conn_id: str | None = None,
         base_uri: str | None = None,
         wait_for_completion: bool = True,
@@ -190,7 +225,9 @@ class LLMBatchJobOperator(JobShell):
         self.endpoint = endpoint
         self.request_params = request_params
         self.max_tokens = max_tokens
+        self.tools = tools
         self.key = key
+        self.dedupe = dedupe
         self.conn_id = conn_id
         self.base_uri = base_uri
         self.wait_for_completion = wait_for_completion
@@ -224,8 +261,11 @@ class LLMBatchJobOperator(JobShell):
             endpoint=self.endpoint,
             params=self.request_params or {},
             max_tokens=self.max_tokens,
+            output=None if self.output_type is None else output_schema(self.output_type),
+            tools=tools_of(self.tools),
         )
-        plan = Plan(question=question, source=open_source(self.source), key=self.key, context=_names(context))
+        self._check_fallback(vendor)
+        plan = Plan(question=question, source=open_source(self.source), key=self.key, dedupe=self.dedupe)
         folder = JobFolder(folder_uri(self.base_uri, identity))
         return begin(
             folder,
@@ -235,6 +275,7 @@ class LLMBatchJobOperator(JobShell):
             self._terms(),
             on_change=self.on_change,
             lookup_since=lookup_since(context),
+            context=names_of(context),
             log=self.log,
         )
 
@@ -244,21 +285,20 @@ def _sealed(source: Any) -> Any:
     return InlineSource(source) if isinstance(source, Sequence) and not isinstance(source, str) else source
 
 
-def _names(context: Context) -> dict[str, Any]:
+def names_of(context: Context) -> dict[str, Any]:
     """Return the names that a prompt may use. Connections are not among them: a key does not belong in a prompt."""
     return {name: context[name] for name in context if name not in ("conn", "outlet_events", "inlet_events")}  # type: ignore[literal-required]
 
 
 def submitted(job: Job) -> dict[str, Any]:
     """Return what a task that does not wait hands on: enough to find the job again, a few hundred bytes."""
-    first = job.manifest.rounds[0]
     return {
         "job_uri": job.folder.uri,
         "output_uri": job.terms.output_uri,
         "vendor": job.hook.vendor,
         "model": job.spec.model,
         "status": "submitted",
-        "counts": {"total": sum(shard.shard.count for shard in first.shards)},
+        "counts": {"total": job.manifest.records},
         "rounds": len(job.manifest.rounds),
         "batch_ids": job.manifest.batch_ids,
     }

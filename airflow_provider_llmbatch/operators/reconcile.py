@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_llmbatch._compat import Context
 from airflow_provider_llmbatch._shell import airflow_errors, identity_of, job_uri_of
-from airflow_provider_llmbatch.engine.begin import resume
-from airflow_provider_llmbatch.operators.job import JobShell
+from airflow_provider_llmbatch.engine.begin import reopen, resume
+from airflow_provider_llmbatch.operators.job import JobShell, names_of
+from airflow_provider_llmbatch.storage.layout import FAILED
 
 
 class LLMBatchReconcileOperator(JobShell):
@@ -17,21 +19,39 @@ class LLMBatchReconcileOperator(JobShell):
     It goes on where the submitting task stopped, from the job's folder alone; it needs neither the source nor the
     prompt. Doing it twice writes the same bytes.
 
-    :param job: What the submitting task returned, or the job's URI. (templated)
+    :param job: What the submitting task returned, or the job's URI; or the ``failed/`` folder of a job, which asks for
+        *reask*. (templated)
+    :param reask: Ask the rows of a job that is over, yesterday's for example, once more if they have no good answer,
+        for up to *max_rounds* further rounds. However often this task is retried or cleared, it does so once.
 
-    The other parameters are those of :class:`~airflow_provider_llmbatch.operators.job.JobShell`. It returns the job's
-    summary.
+    The other parameters are those of :class:`~airflow_provider_llmbatch.operators.job.JobShell`; *output_type* must be
+    the submitting task's, else its JSON Schema alone decides what is valid. It returns the job's summary.
     """
 
-    template_fields: Sequence[str] = ("job", "output_uri")
+    template_fields: Sequence[str] = ("job", "output_uri", "fallback_model")
     ui_color = "#e6ffe6"
 
-    def __init__(self, *, job: Any, **kwargs: Any) -> None:
+    def __init__(self, *, job: Any, reask: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job = job
+        self.reask = reask
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Go on with the job until its output is written; return the summary."""
         with airflow_errors():
-            job = resume(job_uri_of(self.job), self._terms(), log=self.log)
-            return self._finish(job, identity_of(context))
+            identity = identity_of(context)
+            uri, is_failed_folder = without_failed(job_uri_of(self.job))
+            job = resume(uri, self._terms(), context=names_of(context), log=self.log)
+            self._check_fallback(job.hook.vendor)
+            if self.reask or is_failed_folder:
+                reopen(job, "/".join(map(str, asdict(identity).values())))
+            return self._finish(job, identity)
+
+
+def without_failed(uri: str) -> tuple[str, bool]:
+    """Return the URI of the job that a folder of failed rows, or the file in it, belongs to, and whether it is one."""
+    uri = uri.rstrip("/")
+    for tail in (f"/{FAILED}", f"/{FAILED.partition('/')[0]}"):
+        if uri.endswith(tail):
+            return uri.removesuffix(tail), True
+    return uri, False

@@ -1,7 +1,9 @@
 """What lies where in a job's folder; ``try_number`` is in no path, so that every attempt finds the last one's work.
 
-job.json                       what was asked (written once)
-records/00000.jsonl            the records of shard 0 of round 1, so that the source is never read twice
+job.json                       whose job it is and what it was begun with (written once)
+question.json                  what is asked of every record: templates, parameters, schema, tools
+records/00000.jsonl            the records in their order, so that the source is never read twice
+twins.jsonl                    records whose request is another's, word for word
 requests/r1-00000.jsonl        the exact requests
 events/…                       what has happened (core/manifest.py)
 results/r1-00000.jsonl         what came back, byte for byte
@@ -24,10 +26,12 @@ from airflow_provider_llmbatch.core.manifest import (
     name_of,
     read_event,
 )
+from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.folder import Folder, open_folder
 
 SPEC = "job.json"
+QUESTION = "question.json"
 SUMMARY = "summary.json"
 FAILED = "failed/rows.jsonl"
 SUPERSEDED = "superseded"
@@ -109,6 +113,25 @@ class JobFolder:
             )
         return spec
 
+    def question(self) -> Question | None:
+        """Return what is asked of every record, or ``None`` if that was not written down.
+
+        :raises ManifestError: It is there and cannot be read.
+        """
+        document = self.files.read(QUESTION)
+        try:
+            return None if document is None else msgspec.json.decode(document, type=Question)
+        except msgspec.MsgspecError as error:
+            raise ManifestError(
+                f"{self.files.uri_of(QUESTION)!r} is there but cannot be read ({error}). Nothing was submitted. "
+                "Restore the file.",
+                uri=self.uri,
+            ) from None
+
+    def ask(self, question: Question) -> None:
+        """Write *question* down, for later processes that do not have the DAG."""
+        self.files.replace(QUESTION, msgspec.json.encode(question))
+
     def begin(self, spec: Spec) -> Spec:
         """Write *spec* once and return the one that holds: another attempt may have been faster."""
         self.files.create(SPEC, msgspec.json.encode(spec))
@@ -157,9 +180,9 @@ class JobFolder:
         return f"{parent}/{SUPERSEDED}/{name}"
 
     @staticmethod
-    def records_name(shard: int) -> str:
-        """Return the file of the records of shard *shard* of round 1."""
-        return f"records/{shard:05}.jsonl"
+    def records_name(number: int) -> str:
+        """Return the file *number* of the records."""
+        return f"records/{number:05}.jsonl"
 
     @staticmethod
     def requests_name(shard: ShardState) -> str:

@@ -209,7 +209,7 @@ def test_a_table_goes_in_and_the_same_table_comes_out_in_order_with_answers(benc
     bench.connect(max_requests=10)
     rows = [{"text": f"text {number}", "n": number} for number in range(25)]
 
-    summary = bench.complete(lambda: bench.job(tmp_path, rows, output="out.csv", prompt="Say: {{ record.text }}"))
+    summary = bench.complete(lambda: bench.job(tmp_path, rows, out="out.csv", prompt="Say: {{ record.text }}"))
 
     with (tmp_path / "out.csv").open(newline="") as file:
         table = list(csv.DictReader(file))

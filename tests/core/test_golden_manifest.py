@@ -42,10 +42,12 @@ def test_the_golden_job_stands_where_it_stood(schema):
     first, second = manifest.rounds
     collected, put_back = first.shards
     assert [round_.number for round_ in manifest.rounds] == [1, 2]
-    assert first.columns == ["text", "größe"]
+    assert first.prepared.columns == ["text", "größe"]
+    assert (manifest.records, first.prepared.twins, first.is_tidied) == (6, 1, True)
+    assert (manifest.reopened, manifest.base) == ({2: "shop/scheduled/again/-1"}, 2)
     assert (collected.phase, collected.batch_id, collected.submitted_at) == ("collected", "batch_6a001", 1795341602.75)
     assert collected.tally == Tally(
-        statuses={"succeeded": 2, "errored": 1}, retry=1, damaged=1, duplicated=2, foreign=3
+        statuses={"succeeded": 2, "errored": 1}, stops={"insufficient_quota": 1}, damaged=1, duplicated=2, foreign=3
     )
     assert collected.batch.files == {"input": "file-AAAA1111", "output": "file-OUT1", "error": "file-ERR1"}
     assert (put_back.phase, put_back.attempt, put_back.not_before) == ("ready", 3, 1795345263.0)

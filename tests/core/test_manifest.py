@@ -25,6 +25,7 @@ def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
             "shards": [shard_of(0, 5)],
             "columns": ["text"],
         },
+        "reopened": {"by": "dag/run/task/-1"},
         "submitted": {"batch_id": f"batch_{attempt}"},
         "ended": {
             "batch_id": f"batch_{attempt}",
@@ -32,7 +33,7 @@ def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
         },
         "collected": {"batch_id": f"batch_{attempt}", "tally": Tally(statuses={"succeeded": 5})},
     }
-    place = {} if kind == "prepared" else {"shard": shard, "attempt": attempt}
+    place = {} if kind in ("prepared", "reopened", "tidied") else {"shard": shard, "attempt": attempt}
     return Event(schema=SCHEMA, job=JOB, kind=kind, round=round_, at=at, **place, **essential.get(kind, {}) | facts)
 
 
@@ -63,9 +64,13 @@ def histories(draw):
     for round_ in range(1, draw(st.integers(1, 3)) + 1):
         count = draw(st.integers(1, 3))
         shards = [shard_of(number, 5) for number in range(count)]
+        if round_ > 1 and draw(st.booleans()):
+            written.append(event("reopened", round_=round_))
         written.append(event("prepared", round_=round_, shards=shards))
         for number in range(count):
             written += list(draw(attempts(round_, number)))
+        if draw(st.booleans()):
+            written.append(event("tidied", round_=round_))
     return written
 
 
@@ -77,6 +82,8 @@ def test_any_events_in_any_order_are_a_legal_state(history, data):
 
     numbers = [round_.number for round_ in manifest.rounds]
     assert numbers == sorted({one.round for one in kept if one.kind == "prepared"})
+    assert manifest.reopened.keys() == {one.round for one in kept if one.kind == "reopened"}
+    assert manifest.base >= 1
     for shard in manifest.shards:
         assert shard.attempt >= 1
         assert (shard.batch_id is not None) == (shard.phase in ("submitted", "ended", "collected"))

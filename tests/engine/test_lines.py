@@ -37,8 +37,8 @@ class Shape(NamedTuple):
     """A vendor's line for one request: what it means, and how it looks but for its custom id."""
 
     status: str
-    retry: bool
     make: Callable[[str], Mapping[str, Any]]
+    keeps_refusal: bool = False
 
 
 def _openai(body: Any, status: int = 200) -> dict[str, Any]:
@@ -86,32 +86,31 @@ def _anthropic_error(type_: str, text: str) -> dict[str, Any]:
 
 SHAPES: dict[str, dict[str, Shape]] = {
     "openai": {
-        "good": Shape("succeeded", False, lambda text: _openai_chat({"content": text, "refusal": None})),
-        "good too": Shape("succeeded", False, _openai_response),
-        "refused": Shape("errored", False, lambda text: _openai_chat({"content": None, "refusal": text or "No."})),
-        "wrong": Shape("errored", False, lambda text: _openai_error(400, text, "invalid_request_error")),
-        "failed": Shape("errored", True, lambda text: _openai_error(500, text, "server_error")),
-        "expired": Shape("expired", True, lambda text: _openai_unasked(text, "batch_expired")),
-        "cancelled": Shape("cancelled", True, lambda text: _openai_unasked(text, "batch_cancelled")),
-        "empty": Shape("errored", True, lambda text: _openai({})),
-        "void": Shape("errored", True, lambda text: _openai(None, 0)),
-        "senseless": Shape("errored", True, lambda text: {"response": [text, 5]}),
+        "good": Shape("succeeded", lambda text: _openai_chat({"content": text, "refusal": None})),
+        "good too": Shape("succeeded", _openai_response),
+        "refused": Shape("errored", lambda text: _openai_chat({"content": None, "refusal": text or "No."}), True),
+        "wrong": Shape("errored", lambda text: _openai_error(400, text, "invalid_request_error")),
+        "failed": Shape("errored", lambda text: _openai_error(500, text, "server_error")),
+        "expired": Shape("expired", lambda text: _openai_unasked(text, "batch_expired")),
+        "cancelled": Shape("cancelled", lambda text: _openai_unasked(text, "batch_cancelled")),
+        "empty": Shape("errored", lambda text: _openai({})),
+        "void": Shape("errored", lambda text: _openai(None, 0)),
+        "senseless": Shape("errored", lambda text: {"response": [text, 5]}),
     },
     "anthropic": {
-        "good": Shape("succeeded", False, lambda text: _anthropic("end_turn", [{"type": "text", "text": text}])),
+        "good": Shape("succeeded", lambda text: _anthropic("end_turn", [{"type": "text", "text": text}])),
         "good too": Shape(
             "succeeded",
-            False,
-            lambda text: _anthropic("max_tokens", [{"type": "thinking"}, {"type": "text", "text": text}]),
+            lambda text: _anthropic("stop_sequence", [{"type": "thinking"}, {"type": "text", "text": text}]),
         ),
-        "refused": Shape("errored", False, lambda text: _anthropic("refusal", [])),
-        "wrong": Shape("errored", False, lambda text: _anthropic_error("invalid_request_error", text)),
-        "failed": Shape("errored", True, lambda text: _anthropic_error("api_error", text)),
-        "expired": Shape("expired", True, lambda text: {"result": {"type": "expired"}}),
-        "cancelled": Shape("cancelled", True, lambda text: {"result": {"type": "canceled"}}),
-        "empty": Shape("errored", True, lambda text: {}),
-        "void": Shape("errored", True, lambda text: {"result": {"type": "errored", "error": None}}),
-        "senseless": Shape("errored", True, lambda text: {"result": [text, 5]}),
+        "refused": Shape("errored", lambda text: _anthropic("refusal", [])),
+        "wrong": Shape("errored", lambda text: _anthropic_error("invalid_request_error", text)),
+        "failed": Shape("errored", lambda text: _anthropic_error("api_error", text)),
+        "expired": Shape("expired", lambda text: {"result": {"type": "expired"}}),
+        "cancelled": Shape("cancelled", lambda text: {"result": {"type": "canceled"}}),
+        "empty": Shape("errored", lambda text: {}),
+        "void": Shape("errored", lambda text: {"result": {"type": "errored", "error": None}}),
+        "senseless": Shape("errored", lambda text: {"result": [text, 5]}),
     },
 }
 """FACTS and the SDKs' models; the last three are lines that make no sense, and are bad rows all the same."""
@@ -240,23 +239,24 @@ def expected_tally(shapes: dict[str, Shape], pieces: list[Piece], own: range) ->
     found = [verdict(shapes, lines) for lines in lines_of(pieces, own).values()]
     mine = [piece for piece in pieces if piece.kind in ANSWERS and piece.index in own]
     return Tally(
-        statuses=dict(Counter(status for status, _, _ in found)),
-        retry=sum(retry for _, retry, _ in found),
+        statuses=dict(Counter(status for status, _ in found)),
         damaged=sum(piece.kind in DAMAGED for piece in pieces),
         duplicated=len(mine) - len({piece.index for piece in mine}),
         foreign=sum(piece.kind in FOREIGN or piece.kind in ANSWERS for piece in pieces) - len(mine),
     )
 
 
-def verdict(shapes: dict[str, Shape], lines: list[Piece]) -> tuple[str, bool, str | None]:
-    """Return status, retry and text: those of the first good line, else of the first, else *missing*."""
+def verdict(shapes: dict[str, Shape], lines: list[Piece]) -> tuple[str, str | None]:
+    """Return status and text: those of the first good line, else of the first, else *missing*."""
     if not lines:
-        return "missing", True, None
+        return "missing", None
     piece = next((piece for piece in lines if piece.kind.startswith("good")), lines[0])
     if piece.kind in SPOILT:
-        return "errored", True, None
+        return "errored", None
     shape = shapes[piece.kind]
-    return shape.status, shape.retry, piece.text if shape.status == "succeeded" else None
+    if shape.keeps_refusal:
+        return shape.status, piece.text or "No."
+    return shape.status, piece.text if shape.status == "succeeded" else None
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -280,8 +280,8 @@ def test_any_lines_make_one_row_for_every_record_and_one_verdict_for_every_reque
         (number, f"text {number}", number) for number in range(RECORDS)
     ]
     found = [verdict(shapes, lines) for pieces, own in shards for lines in lines_of(pieces, own).values()]
-    assert [row["llm_status"] for row in table] == [status for status, _, _ in found]
-    assert [row["llm_output"] for row in table] == [text for _, _, text in found]
+    assert [row["llm_status"] for row in table] == [status for status, _ in found]
+    assert [row["llm_output"] for row in table] == [text for _, text in found]
     assert tallies == [expected_tally(shapes, pieces, own) for pieces, own in shards]
     assert [sum(counted.statuses.values()) for counted in tallies] == [SHARD, SHARD]
 

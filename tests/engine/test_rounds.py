@@ -73,7 +73,9 @@ def test_a_refusal_is_told_and_not_asked_again(bench, emulator, tmp_path):
     assert summary["errors"] == {"refusal": 3}
     assert {row["llm_error_code"] for row in refused} == {"refusal"}
     failed = (tmp_path / "job" / "failed" / "rows.jsonl").read_bytes().splitlines()
-    assert [json.loads(line) for line in failed] == refused
+    kept = [json.loads(line) for line in failed]
+    assert [[attempt["round"] for attempt in row.pop("llm_attempts")] for row in kept] == [[1]] * 3
+    assert kept == refused
 
 
 def test_a_job_without_one_good_row_fails_with_its_rows_written(bench, emulator, tmp_path):
@@ -97,7 +99,7 @@ def test_more_failures_than_allowed_fail_the_job(bench, emulator, tmp_path):
 def test_a_csv_keeps_a_text_with_a_lone_carriage_return_in_its_row(bench, tmp_path):
     texts = ["one\rtwo", "a\nb", 'say "x"', "plain"]
 
-    bench.complete(lambda: bench.job(tmp_path, [{"text": text} for text in texts], output="out.csv", prompt="Go"))
+    bench.complete(lambda: bench.job(tmp_path, [{"text": text} for text in texts], out="out.csv", prompt="Go"))
 
     with (tmp_path / "out.csv").open(newline="") as file:
         assert [row["text"] for row in csv.DictReader(file)] == texts
