@@ -6,63 +6,41 @@ SDK 2.12, read 2026-11-22.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch, Status, as_time
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
-from airflow_provider_llmbatch.core.results import NO_USAGE, Remedy, Result, Usage, not_answered
-from airflow_provider_llmbatch.exceptions import InputError
-from airflow_provider_llmbatch.hooks.base import Call, Marker, Page
-from airflow_provider_llmbatch.hooks.sdk import SdkHook, encode_line, unpack
+from airflow_provider_llmbatch.core.results import Result, not_answered
+from airflow_provider_llmbatch.exceptions import InputError, NotFoundError
+from airflow_provider_llmbatch.hooks._anthropic_answers import read_message
+from airflow_provider_llmbatch.hooks._anthropic_errors import REMEDIES, error_of, known_code
+from airflow_provider_llmbatch.hooks._anthropic_requests import (
+    SAMPLING,
+    Line,
+    betas_of,
+    cap_of,
+    changed,
+    check,
+    check_sampling,
+    names,
+    params_of,
+)
+from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
+from airflow_provider_llmbatch.hooks.sdk import SdkHook, encode_line
 
 MESSAGES = "/v1/messages"
 BATCHES = "/v1/messages/batches"
+MODELS = "/v1/models"
+BETA_HEADER = "anthropic-beta"
 _BEFORE, _AFTER = b'{"requests":[', b"]}"
-
-_BUDGET = (
-    "enforced_spend_limit_reached",
-    "contract_spend_limit_reached",
-    "billing_error",
-    "linked_organization_billing_unavailable",
-    "linked_organization_spend_limit_reached",
-)
-_RETRY = (
-    "api_error",
-    "timeout_error",
-    "overloaded_error",
-    "rate_limit_error",
-    "ramp_limit_exceeded",
-    "conflict_error",
-    "cmek_key_unreachable",
-    "cmek_context_unavailable",
-    "expired",
-    "canceled",
-)
-_CREDENTIAL = (
-    "authentication_error",
-    "permission_error",
-    "not_found_error",
-    "organization_on_hold",
-    "cmek_key_disabled",
-    "cmek_key_network_blocked",
-    "claude_code_key_creator_not_member",
-)
-_CHANGE = ("invalid_request_error", "request_too_large", "image_dimensions_too_large", "tool_name_conflict")
-_SPEND_LIMIT = "You have reached your specified"
-"""Starts a 400 ``invalid_request_error`` that means *raise the budget* and has no code of its own (FACTS §2.5)."""
-
-
-class _Line(msgspec.Struct):
-    """One item of ``requests``."""
-
-    custom_id: str
-    params: msgspec.Raw
 
 
 class AnthropicBatchHook(SdkHook):
@@ -84,13 +62,7 @@ class AnthropicBatchHook(SdkHook):
         source="https://platform.claude.com/docs/en/build-with-claude/batch-processing",
         checked=date(2026, 11, 22),
     )
-    remedies: ClassVar[Mapping[str, Remedy]] = {
-        **dict.fromkeys(_BUDGET, "budget"),
-        **dict.fromkeys(_RETRY, "retry"),
-        **dict.fromkeys(_CREDENTIAL, "credential"),
-        **dict.fromkeys(_CHANGE, "change"),
-        "refusal": "never",
-    }
+    remedies = REMEDIES
 
     def _new_client(self, *, asynchronous: bool) -> Any:
         from anthropic import Anthropic, AsyncAnthropic
@@ -118,31 +90,48 @@ class AnthropicBatchHook(SdkHook):
     def encode(self, custom_id: str, ask: Ask, endpoint: str | None) -> Request:
         if endpoint not in (None, MESSAGES):
             raise InputError(f"endpoint {endpoint!r}: Anthropic batches ask {MESSAGES!r} only. Nothing was sent.")
-        if ask.max_tokens is None and not {"max_tokens"} & (ask.body.keys() | ask.params.keys()):
-            raise InputError("max_tokens is required by Anthropic and may not be None. Nothing was sent.")
-        system, turns = _split_system(ask)
-        params = {
-            **ask.body,
-            "model": ask.model,
-            "max_tokens": ask.body.get("max_tokens") or ask.max_tokens,
-            "system": system,
-            "messages": turns or ask.body.get("messages"),
-            **ask.params,
-        }
-        line = {
-            "custom_id": custom_id,
-            "params": {name: value for name, value in params.items() if value is not None},
-        }
-        return Request(encode_line(line))
+        params = params_of(ask)
+        check(params)
+        if not params.keys().isdisjoint(SAMPLING):
+            check_sampling(params, self.api_version)
+        betas = self.betas | betas_of(ask)
+        return Request(encode_line({"custom_id": custom_id, "params": params}), ",".join(sorted(betas)))
 
     def revise(self, custom_id: str, line: bytes, change: Change, lane: str = "") -> Request:
-        request = msgspec.json.decode(line, type=_Line)
+        request = msgspec.json.decode(line, type=Line)
         request.custom_id = custom_id
-        return Request(encode_line(request))
+        request.params = changed(request.params, change)
+        return Request(encode_line(request), lane)
+
+    def cap_of(self, line: bytes) -> int | None:
+        return cap_of(msgspec.json.decode(line, type=Line).params)
+
+    def largest_answer(self, model: str) -> Steps[int | None]:
+        try:
+            reply = yield Call(f"{MODELS}/{quote(model, safe='')}")
+        except NotFoundError:
+            return None
+        most = msgspec.json.decode(reply).get("max_tokens")
+        return most if isinstance(most, int) and most > 0 else None
+
+    @cached_property
+    def betas(self) -> set[str]:
+        """Beta features that the connection asks for; its own header counts, since that of a batch replaces it."""
+        headers = self.settings.client_kwargs.get("default_headers") or {}
+        own = [name for key, value in headers.items() if key.lower() == BETA_HEADER for name in names(value)]
+        return {*self.settings.betas, *own}
+
+    @cached_property
+    def api_version(self) -> str:
+        """The API version of this connection's calls: the one that it pins, or the SDK's own."""
+        headers = {name.lower(): value for name, value in self.client.default_headers.items()}
+        return str(headers.get("anthropic-version", ""))
 
     def create(self, path: Path, staged: dict[str, str], marker: Marker) -> Batch:
         body = _Body(path)
         headers = {"Content-Type": "application/json", "Content-Length": str(body.size)}
+        if marker.lane:
+            headers[BETA_HEADER] = marker.lane
         client = self.client.with_options(max_retries=0)
         with self.errors(f"POST {BATCHES}"):
             reply = client.post(BATCHES, cast_to=bytes, content=body, options={"headers": headers})
@@ -164,27 +153,24 @@ class AnthropicBatchHook(SdkHook):
         result = msgspec.json.decode(line).get("result") or {}
         kind = result.get("type")
         if kind == "succeeded":
-            return _read_message(result.get("message") or {})
+            return read_message(result.get("message") or {})
         if kind == "expired":
             return not_answered("expired", "expired", "The vendor's window closed before this was asked.", "retry")
         if kind == "canceled":
             return not_answered("cancelled", "canceled", "The batch was cancelled before this was asked.", "retry")
-        code, text = self.error_of(result.get("error"))
-        kind = unpack(unpack(result.get("error")).get("error")).get("type")
-        remedy = self.remedy(code if code in self.remedies else kind)  # a code of tomorrow is no more than its type
+        code, text = error_of(result.get("error"))
+        remedy = self.remedy(known_code(result.get("error")))
         return not_answered("errored", code or "unknown", self._masked(text), remedy)
 
     def error_of(self, body: Any) -> tuple[str | None, str]:
-        found = unpack(body)
-        inner: dict[str, Any] = found["error"] if isinstance(found.get("error"), dict) else found
-        text = str(inner.get("message") or "no message")
-        if text.startswith(_SPEND_LIMIT):
-            return "billing_error", text
-        return (inner.get("details") or {}).get("error_code") or inner.get("type"), text
+        return error_of(body)
 
     def cleanup(self, batch: Batch) -> None:
-        with self.errors(f"DELETE {BATCHES}/{batch.batch_id}"):
-            self.client.delete(f"{BATCHES}/{batch.batch_id}", cast_to=bytes)
+        """Leave everything where it is.
+
+        There are no files: requests and results are the batch's own, and Anthropic forgets them 29 days after its
+        creation (FACTS §2.7). To delete the batch would remove the one proof of what was paid for.
+        """
 
 
 class _Body:
@@ -237,53 +223,3 @@ def _status(raw: str, item: dict[str, Any], counts: dict[str, int]) -> Status:
         return "cancelled" if item.get("cancel_initiated_at") else "completed"
     known: dict[str, Status] = {"in_progress": "in_progress", "canceling": "cancelling"}
     return known.get(raw, "unknown")
-
-
-def _split_system(ask: Ask) -> tuple[Any, list[dict[str, Any]]]:
-    """Move system turns to where Anthropic wants them: a parameter of its own."""
-    texts = [
-        ask.system,
-        *(turn["content"] for turn in ask.messages if turn["role"] in ("system", "developer")),
-    ]
-    turns = [turn for turn in ask.messages if turn["role"] not in ("system", "developer")]
-    system = [text for text in texts if text]
-    if len(system) > 1:
-        blocks = [text if isinstance(text, list) else [{"type": "text", "text": text}] for text in system]
-        return [block for several in blocks for block in several], turns
-    return (system[0] if system else ask.body.get("system")), turns
-
-
-def _read_message(message: dict[str, Any]) -> Result:
-    reason = message.get("stop_reason")
-    facts: dict[str, Any] = {
-        "finish_reason": reason,
-        "model": message.get("model"),
-        "usage": _usage(message.get("usage")),
-    }
-    text = "".join(block.get("text", "") for block in message.get("content") or [] if block.get("type") == "text")
-    if reason == "refusal":
-        return Result(
-            status="errored",
-            output=text or None,
-            error_code="refusal",
-            error_message="The model refused; the answer was billed.",
-            remedy="never",
-            **facts,
-        )
-    return Result(status="succeeded", output=text, **facts)
-
-
-def _usage(usage: dict[str, Any] | None) -> Usage:
-    """Read token counts. Anthropic's ``input_tokens`` are the uncached ones only; ours are all of them (FACTS §2.4)."""
-    if not usage:
-        return NO_USAGE
-    cached = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    return Usage(
-        input=(usage.get("input_tokens") or 0) + cached + written,
-        cached_input=cached,
-        cache_write=written,
-        cache_write_1h=(usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
-        output=usage.get("output_tokens") or 0,
-        reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
-    )

@@ -59,6 +59,7 @@ def test_openais_batch_names_its_file_its_endpoint_and_our_marker(bench, tmp_pat
         "endpoint": "/v1/responses",
         "completion_window": "1h",
         "metadata": {"llmbatch_job": "0123456789", "llmbatch_shard": "r1-00000", "llmbatch_sha256": "ab" * 32},
+        "output_expires_after": {"anchor": "created_at", "seconds": 2_592_000},
     }
 
 
@@ -197,15 +198,20 @@ def test_a_cancel_is_not_repeated_and_waits_seconds_at_most(bench, vendor, statu
     assert one.wire.calls[0].extensions["timeout"]["read"] <= 10
 
 
-def test_what_the_vendor_keeps_is_deleted(bench):
-    batch = Batch(batch_id="batch_1", status="completed", files={"input": "file-1", "output": "file-2"})
-    openai, anthropic = bench("openai"), bench("anthropic")
+def test_files_that_openai_keeps_are_deleted(bench):
+    one = bench("openai")
 
-    openai.hook.cleanup(batch)
-    anthropic.hook.cleanup(batch)
+    one.hook.cleanup(Batch(batch_id="batch_1", status="completed", files={"input": "file-1", "output": "file-2"}))
 
-    assert openai.wire.asked == ["DELETE /v1/files/file-1", "DELETE /v1/files/file-2"]
-    assert anthropic.wire.asked == ["DELETE /v1/messages/batches/batch_1"]
+    assert one.wire.asked == ["DELETE /v1/files/file-1", "DELETE /v1/files/file-2"]
+
+
+def test_anthropics_batch_stays_as_proof_of_what_was_paid_for(bench):
+    one = bench("anthropic")
+
+    one.hook.cleanup(Batch(batch_id="batch_1", status="completed"))
+
+    assert one.wire.calls == []
 
 
 def test_the_key_travels_in_a_header_and_nowhere_else(bench, vendor, request_file):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.requests import SAME, Ask
 from airflow_provider_llmbatch.exceptions import InputError
-from airflow_provider_llmbatch.hooks.anthropic import AnthropicBatchHook, _Body
-from airflow_provider_llmbatch.hooks.openai import CHAT, RESPONSES, OpenAIBatchHook
-from tests.hooks.asks import ASKS, FILES, GOLDEN, encode, user
+from airflow_provider_llmbatch.hooks._openai_endpoints import CHAT, RESPONSES
+from airflow_provider_llmbatch.hooks.anthropic import _Body
+from airflow_provider_llmbatch.hooks.openai import OpenAIBatchHook
+from tests.hooks.asks import ASKS, FILES, GOLDEN, anthropic, encode, user
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
@@ -59,7 +60,7 @@ def test_any_text_stays_in_one_line_and_comes_back(file, text):
 
 
 @pytest.mark.parametrize("file", FILES)
-@given(extra=st.dictionaries(st.text(), JSON, max_size=3))
+@given(extra=st.dictionaries(st.text().filter(lambda name: name != "n"), JSON, max_size=3))
 def test_a_request_is_asked_again_with_its_body_byte_for_byte(file, extra):
     hook, endpoint, _ = FILES[file]
     line = hook("c").encode("id-1-0", ask(params=extra), endpoint).line
@@ -72,7 +73,7 @@ def test_a_request_is_asked_again_with_its_body_byte_for_byte(file, extra):
     [
         (OpenAIBatchHook, CHAT, ["max_completion_tokens", "max_tokens"]),
         (OpenAIBatchHook, RESPONSES, ["max_output_tokens"]),
-        (AnthropicBatchHook, None, ["max_tokens"]),
+        (anthropic, None, ["max_tokens"]),
     ],
     ids=["chat", "responses", "messages"],
 )
@@ -97,13 +98,13 @@ def test_openai_may_be_asked_without_a_bound(endpoint):
 
 def test_anthropic_may_not():
     with pytest.raises(InputError, match=r"max_tokens is required by Anthropic.*Nothing was sent"):
-        body_of(AnthropicBatchHook, max_tokens=None)
-    assert body_of(AnthropicBatchHook, max_tokens=None, params={"max_tokens": 5})["max_tokens"] == 5
+        body_of(anthropic, max_tokens=None)
+    assert body_of(anthropic, max_tokens=None, params={"max_tokens": 5})["max_tokens"] == 5
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, "/v1/nope"])
 def test_an_endpoint_that_a_vendor_does_not_have_is_refused(endpoint):
-    for hook in {CHAT: [AnthropicBatchHook]}.get(endpoint, [AnthropicBatchHook, OpenAIBatchHook]):
+    for hook in {CHAT: [anthropic]}.get(endpoint, [anthropic, OpenAIBatchHook]):
         with pytest.raises(InputError, match=rf"endpoint '{endpoint}'.*Nothing was sent"):
             body_of(hook, endpoint)
 
@@ -113,7 +114,7 @@ def test_anthropics_system_text_is_gathered_from_everywhere_as_text_or_as_blocks
     turn = {"role": "developer", "content": [block]}
 
     def system(messages, **parts):
-        return body_of(AnthropicBatchHook, messages=[*messages, user("x")], **parts).get("system")
+        return body_of(anthropic, messages=[*messages, user("x")], **parts).get("system")
 
     assert system([]) is None
     assert system([], system="a") == "a"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +21,8 @@ from tests.operators.conftest import context
 
 RECORDS = 20
 HALF, ALL, MONTH = 30_000, 100_000, 31 * 86_400
+MINUTE = 60
+"""Seconds of real time after which a test that waits in vain is over."""
 
 
 class Bill(NamedTuple):
@@ -113,9 +116,12 @@ def act(arguments: dict[str, Any]) -> None:
 
 
 def until(done: Callable[[], bool]) -> None:
-    """Wait for *done*; give up after a minute, so that a test that waits in vain fails instead of hanging."""
-    for _ in range(3_000):
-        if done():
-            return
-        time.sleep(0.02)
-    raise TimeoutError("waited in vain")
+    """Wait for *done*, in real time even where a test has switched ``time.sleep`` off.
+
+    :raises TimeoutError: It has not come about within half a minute.
+    """
+    end, pause = time.monotonic() + MINUTE / 2, Event()
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError("waited in vain")
+        pause.wait(0.02)

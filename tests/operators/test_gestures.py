@@ -11,7 +11,7 @@ import json
 import os
 import re
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from airflow_provider_llmbatch._compat import AirflowException, AirflowFailExcep
 from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
 from tests.bench import MODELS, Bench
 from tests.operators.conftest import context
-from tests.operators.gestures import ALL, HALF, MONTH, RECORDS, Stage, act, fire, until
+from tests.operators.gestures import ALL, HALF, MINUTE, MONTH, RECORDS, Bill, Stage, act, fire, until
 
 REPO = Path(__file__).parents[2]
 GOLDEN = REPO / "tests" / "golden" / "trigger"
@@ -103,52 +103,44 @@ def test_a_mark_while_deferred_stops_the_spending_if_the_task_says_so(stage, can
 # -- kill and timeout ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # runs the task in a thread of its own, which Airflow 2.11 does not like: not part of the matrix
 def test_a_killed_task_asks_for_the_cancel_sends_nothing_more_and_the_next_attempt_asks_only_the_rest(stage):
-    ended: list[BaseException] = []
+    task = stage.task(deferrable=False, deadline=MINUTE)
 
-    def work() -> None:
-        try:
+    def kill() -> Bill:
+        until(stage.is_waiting)
+        stage.emulator.advance(HALF)
+        task.on_kill()
+        bill = stage.bill()
+        stage.emulator.advance(ALL)
+        return bill
+
+    with ThreadPoolExecutor() as airflow:
+        killed = airflow.submit(kill)
+        # Airflow 3 lets the process run on until it loses patience: long enough to buy a second round.
+        with pytest.raises(AirflowException, match="the task was killed"):
             task.execute(context())
-        except AirflowException as error:
-            ended.append(error)
 
-    task = stage.task(deferrable=False)
-    process = threading.Thread(target=work)
-    process.start()
-    until(stage.is_waiting)
-    stage.emulator.advance(HALF)
-
-    task.on_kill()
-    after_kill = stage.bill()
-    stage.emulator.advance(ALL)
-    process.join()  # Airflow 3 lets the process run on until it loses patience: long enough to buy a second round
-
-    assert (stage.cancels(), after_kill) == (2, (2, RECORDS, 0))
-    assert "the task was killed" in str(ended)
+    assert (stage.cancels(), killed.result()) == (2, (2, RECORDS, 0))
     assert stage.bill().batches == 2
     assert stage.finish()["rounds"] == 2
     assert stage.bill().billed == RECORDS
 
 
-@pytest.mark.slow  # the same, with a signal
 def test_an_execution_timeout_is_a_kill(stage):
     timeout, expired = airflow_timeout()
-    task = stage.task(deferrable=False)
+    task = stage.task(deferrable=False, deadline=MINUTE)
 
     def alarm() -> None:
         until(stage.is_waiting)
         stage.emulator.advance(HALF)
         os.kill(os.getpid(), signal.SIGALRM)
 
-    clock = threading.Thread(target=alarm)
-    clock.start()
-    try:
-        with timeout(600):
+    with ThreadPoolExecutor() as clock:
+        rung = clock.submit(alarm)
+        with pytest.raises(expired), timeout(600):
             task.execute(context())
-    except expired:
-        task.on_kill()  # as Airflow does
-    clock.join()
+    rung.result()
+    task.on_kill()  # as Airflow does
     stage.emulator.advance(ALL)
 
     assert stage.cancels() == 2
