@@ -148,6 +148,23 @@ def test_an_execution_timeout_is_a_kill(stage):
     assert stage.bill().billed == RECORDS
 
 
+def test_an_execution_timeout_that_strikes_between_two_steps_of_the_event_loop_ends_the_wait_too(stage):
+    timeout, expired = airflow_timeout()
+
+    class Striking(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            loop = super().new_event_loop()
+            loop.call_later(0.5, signal.raise_signal, signal.SIGALRM)
+            return loop
+
+    asyncio.set_event_loop_policy(Striking())
+    try:
+        with pytest.raises(expired), timeout(600):
+            stage.task(deferrable=False, deadline=10).execute(context())
+    finally:
+        asyncio.set_event_loop_policy(None)
+
+
 def airflow_timeout() -> tuple[Any, type[BaseException]]:
     """Return Airflow's own context manager for ``execution_timeout``, and what it raises."""
     try:
