@@ -257,8 +257,7 @@ def fold(events: Iterable[Event]) -> Manifest:
             number=number,
             prepared=prepared,
             shards=[
-                _shard_state(number, shard, attempts.get((number, shard.number), {}))
-                for shard in prepared.shards or []
+                _shard_state(number, shard, attempts.get((number, shard.number), {})) for shard in prepared.shards or []
             ],
             is_tidied=number in of_rounds["tidied"],
         )

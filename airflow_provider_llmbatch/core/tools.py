@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_llmbatch.core.schemas import Tool, json_schema, plain_json, strict_form, with_object_root
+from airflow_provider_llmbatch.core.schemas import Tool, json_schema, plain_json, with_object_root
+from airflow_provider_llmbatch.core.strict import strict_form
 from airflow_provider_llmbatch.exceptions import InputError
 
 NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}

@@ -112,9 +112,9 @@ def stopped(job: Job) -> VendorError:
     what, cls = ("Raise the budget", BudgetExhaustedError) if is_budget else ("Mend the account", CredentialError)
     still = f"{len(job.manifest.open)} batches run on and are billed. " if job.manifest.open else ""
     return cls(
-        f"{job.hook.vendor} refused {job.stops.total():,} requests on connection {job.hook.conn_id!r}: {worst}. Nothing "
-        f"more is sent. {still}What was collected is kept in {job.folder.uri!r}. {what}, then clear this task: it asks "
-        "only what has no good answer.",
+        f"{job.hook.vendor} refused {job.stops.total():,} requests on connection {job.hook.conn_id!r}: {worst}. "
+        f"Nothing more is sent. {still}What was collected is kept in {job.folder.uri!r}. {what}, then clear this task: "
+        "it asks only what has no good answer.",
         job_uri=job.folder.uri,
         codes=dict(job.stops),
     )

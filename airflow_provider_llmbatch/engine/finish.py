@@ -211,8 +211,8 @@ def _judge(job: Job, totals: Totals, output_uri: str) -> None:
         f"{bad:,} of {counts['total']:,} records have no good answer after {len(job.manifest.rounds)} rounds "
         f"(max_failed_ratio={job.terms.max_failed_ratio}): {worst}. "
         f"Every record has its row in {output_uri!r}; the failed ones are in {job.folder.files.uri_of(FAILED)!r}. "
-        "Nothing paid is lost; a retry lands the same rows at no cost. LLMBatchReconcileOperator(job=…, reask=True) asks "
-        "the failed ones again.",
+        "Nothing paid is lost; a retry lands the same rows at no cost. "
+        "LLMBatchReconcileOperator(job=…, reask=True) asks the failed ones again.",
         counts=counts,
         job_uri=job.folder.uri,
     )

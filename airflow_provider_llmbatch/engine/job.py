@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
+from airflow_provider_llmbatch.core.reader import reader
 from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
-from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema, reader
+from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec

@@ -11,7 +11,7 @@ from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.twins import Ledger, write_twins
 from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests
 from airflow_provider_llmbatch.engine.writing import RecordFiles, ShardFiles
-from airflow_provider_llmbatch.exceptions import ManifestError, SourceError
+from airflow_provider_llmbatch.exceptions import InputError, ManifestError, SourceError
 
 
 def prepare_first(job: Job) -> None:
@@ -51,7 +51,12 @@ def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles, ledge
     compose = composer(plan.question, job.context)
     for record in number(plan.source.rows(), key=plan.key):
         name = custom_id(job.spec.job_id, 1, record.index)
-        request = job.hook.encode(name, compose(record), job.spec.endpoint)
+        try:
+            request = job.hook.encode(name, compose(record), job.spec.endpoint)
+        except InputError as error:
+            if "index" in error.context:
+                raise
+            raise type(error)(f"record {record.index} (key {record.key!r}): {error}", index=record.index) from None
         shards.add(request, record.index)
         records.add(record)
         if ledger is not None:

@@ -10,7 +10,11 @@ from airflow_provider_llmbatch.hooks._anthropic_errors import REMEDIES
 _STOPS: dict[str, tuple[RowStatus, str, str]] = {
     "refusal": ("errored", "refusal", "The model refused"),
     "max_tokens": ("invalid", TRUNCATED, "The answer reached its max_tokens"),
-    "model_context_window_exceeded": ("invalid", "model_context_window_exceeded", "Question and answer filled the model's context window"),
+    "model_context_window_exceeded": (
+        "invalid",
+        "model_context_window_exceeded",
+        "Question and answer filled the model's context window",
+    ),
     "pause_turn": ("errored", "pause_turn", "The vendor's own tools took too many steps and the turn was paused"),
     "compaction": ("errored", "compaction", "The turn was paused once its conversation was compacted"),
 }

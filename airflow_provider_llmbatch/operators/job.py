@@ -114,8 +114,8 @@ class JobShell(BaseOperator):
     def _check_fallback(self, vendor: str) -> None:
         if self.fallback_model and split_model(self.fallback_model)[0] != vendor:
             raise InputError(
-                f"fallback_model {self.fallback_model!r} must be of the same vendor as the model ({vendor!r}): a job has "
-                "one connection. Nothing was sent."
+                f"fallback_model {self.fallback_model!r} must be of the same vendor as the model ({vendor!r}): a job "
+                "has one connection. Nothing was sent."
             )
 
     def _finish(self, job: Job, identity: Identity) -> dict[str, Any]:

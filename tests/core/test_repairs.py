@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from airflow_provider_llmbatch.core.reader import MAX_COMPLAINT, reader
 from airflow_provider_llmbatch.core.repairs import MARK, RowError, cut_end, cut_middle, drop, first_of
-from airflow_provider_llmbatch.core.schemas import MAX_COMPLAINT, output_schema, reader
+from airflow_provider_llmbatch.core.schemas import output_schema
 from airflow_provider_llmbatch.exceptions import InputError
 
 

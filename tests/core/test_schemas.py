@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from airflow_provider_llmbatch.core.schemas import output_schema, reader
+from airflow_provider_llmbatch.core.reader import reader
+from airflow_provider_llmbatch.core.schemas import output_schema
 from airflow_provider_llmbatch.emulator.openai.strict import check_format
 from airflow_provider_llmbatch.exceptions import InputError
 

@@ -10,7 +10,13 @@ from airflow_provider_llmbatch.emulator.mind.wellformed import find_mistake
 from airflow_provider_llmbatch.emulator.openai.params import bad, need, typed
 from airflow_provider_llmbatch.emulator.wire import OpenAIError
 
-_FORBIDDEN = ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf")
+_FORBIDDEN = frozenset(
+    (
+        *("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf"),
+        *("minLength", "maxLength", "uniqueItems", "patternProperties", "default"),
+    )
+)
+_LOOK_AROUND = re.compile(r"\(\?<?[=!]")
 
 
 def check_format(form: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -39,9 +45,7 @@ def check_format(form: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _check(schema: Any, name: str, path: tuple[str, ...], where: str) -> None:
     if not isinstance(schema, dict):
         return
-    for keyword in _FORBIDDEN:
-        if keyword in schema:
-            raise _invalid(name, path, f"'{keyword}' is not permitted", where)
+    _check_keywords(schema, name, path, where)
     if "properties" in schema or schema.get("type") == "object":
         _check_object(schema, name, path, where)
     for keyword in ("properties", "$defs", "definitions"):
@@ -51,6 +55,17 @@ def _check(schema: Any, name: str, path: tuple[str, ...], where: str) -> None:
         _check(option, name, (*path, "anyOf"), where)
     if "items" in schema:
         _check(schema["items"], name, (*path, "items"), where)
+
+
+def _check_keywords(schema: dict[str, Any], name: str, path: tuple[str, ...], where: str) -> None:
+    for keyword in schema:
+        if keyword in _FORBIDDEN:
+            raise _invalid(name, path, f"'{keyword}' is not permitted", where)
+    if "$ref" in schema and len(schema) > 1:
+        beside = next(keyword for keyword in schema if keyword != "$ref")
+        raise _invalid(name, path, f"$ref cannot have keywords {{'{beside}'}}", where)
+    if _LOOK_AROUND.search(str(schema.get("pattern", ""))):
+        raise _invalid(name, path, "'pattern' must not look around", where)
 
 
 def _check_object(schema: dict[str, Any], name: str, path: tuple[str, ...], where: str) -> None:
