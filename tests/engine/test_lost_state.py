@@ -9,6 +9,7 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from importlib import import_module
 
 import pytest
 
@@ -17,7 +18,7 @@ from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.engine import Job, advance
 from airflow_provider_llmbatch.engine.begin import Identity, begin, resume
 from airflow_provider_llmbatch.engine.job import Plan, Terms
-from airflow_provider_llmbatch.exceptions import ManifestError
+from airflow_provider_llmbatch.exceptions import ManifestError, NotFoundError
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 from airflow_provider_llmbatch.operators.reconcile import LLMBatchReconcileOperator
@@ -72,6 +73,7 @@ class Losing(Scene):
 
 @pytest.fixture
 def losing(scene: Scene) -> Losing:
+    scene.bench.connect(max_requests=8, keep_remote_files=True)  # what is deleted cannot be collected again: see below
     return Losing(**{field.name: getattr(scene, field.name) for field in fields(scene)})
 
 
@@ -202,6 +204,20 @@ def test_a_folder_that_is_lost_again_and_again_changes_nothing(losing, undisturb
         losing.lose()
 
     assert (losing.run(), losing.paid()) == undisturbed
+
+
+@pytest.mark.parametrize("vendor", ["openai"], indirect=True)
+@pytest.mark.parametrize("scene", ["one"], indirect=True)
+def test_results_that_were_deleted_after_success_are_told_and_not_paid_for_again(losing, undisturbed, monkeypatch):
+    monkeypatch.setattr(import_module("airflow_provider_llmbatch.engine.collect"), "LAG_SECONDS", -1)
+    losing.bench.connect(max_requests=8)
+    finished(losing)
+    losing.lose()
+
+    with pytest.raises(NotFoundError, match=r"no longer has the results of .*nothing was sent.* reset"):
+        losing.run()
+
+    assert losing.paid() == undisturbed[1]
 
 
 @pytest.mark.slow

@@ -3,9 +3,14 @@
 import csv
 import json
 from collections import Counter
+from http import HTTPStatus
 from pathlib import Path
+from pydoc_data.topics import topics
+from signal import Signals
 
 import pytest
+
+from airflow_provider_llmbatch.emulator.options import Options
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -30,7 +35,14 @@ def test_the_folder_holds_these_dags_and_no_broken_one(dag_bag):
     bag = dag_bag(EXAMPLES)
 
     assert not bag.import_errors
-    assert sorted(bag.dags) == ["example_label_docstrings", "example_three_operators"]
+    assert sorted(bag.dags) == [
+        "example_embeddings",
+        "example_failures",
+        "example_label_docstrings",
+        "example_three_operators",
+        "example_tools",
+        "example_typed_answers",
+    ]
 
 
 def test_two_vendors_label_the_same_table_and_every_record_has_its_row(labelled):
@@ -55,3 +67,76 @@ def test_submit_wait_and_collect_do_what_one_task_does(run, tmp_path):
     assert {row["llm_output"] for row in rows} <= {"retry", "abort"}
     assert result(dag_run, "submit")["status"] == "submitted"
     assert result(dag_run, "collect")["counts"]["succeeded"] == len(rows) > 50
+
+
+@pytest.fixture
+def troubled(vendors):
+    """The vendors, whose models read 5,000 tokens at most; other faults are the test's, and end with it."""
+    vendors.clear_faults()
+    vendors.set_options(context_tokens=5_000)
+    yield vendors
+    vendors.clear_faults()
+    vendors.set_options(context_tokens=Options().context_tokens)
+
+
+def test_both_vendors_answer_with_an_object_of_the_type_and_a_task_compares_them(run, tmp_path):
+    dag_run = run(EXAMPLES, "example_typed_answers")
+
+    tables = [read(tmp_path / f"advice-{vendor}.jsonl") for vendor in ("openai", "anthropic")]
+    assert dag_run.state == "success"
+    for rows in tables:
+        assert [row["llm_key"] for row in rows] == [status.value for status in HTTPStatus]
+        assert {row["llm_status"] for row in rows} == {"succeeded"}
+        assert all(row["llm_output"].keys() == {"reason", "action", "tries"} for row in rows)
+        assert {row["llm_output"]["tries"] for row in rows} <= {0, 1, 3, 10}
+    actions = [[row["llm_output"]["action"] for row in rows] for rows in tables]
+    same = Counter(one for one, other in zip(*actions, strict=True) if one == other)
+    assert result(dag_run, "compare") == same
+    assert same.total() > 0
+
+
+def test_the_calls_of_tools_arrive_as_data_and_are_carried_out(run, tmp_path):
+    dag_run = run(EXAMPLES, "example_tools")
+
+    rows = read(tmp_path / "calls.jsonl")
+    assert dag_run.state == "success"
+    assert [row["name"] for row in rows] == [one.name for one in Signals]
+    calls = [call for row in rows for call in row["llm_output"]["tool_calls"]]
+    assert len(calls) == len(rows)
+    assert Counter(call["name"] for call in calls).keys() == {"start_again", "call_a_person"}
+    arguments = {name: [call["arguments"] for call in calls if call["name"] == name] for name in result(dag_run, "act")}
+    assert {one["delay"] for one in arguments["start_again"]} <= {"none", "a minute", "an hour"}
+    assert {one["team"] for one in arguments["call_a_person"]} <= {"platform", "application"}
+    assert {name: len(done) for name, done in result(dag_run, "act").items()} == Counter(call["name"] for call in calls)
+
+
+def test_what_fails_at_first_is_asked_again_as_it_helps_and_what_is_left_by_a_second_task(run, tmp_path, troubled):
+    names = sorted(topics)
+    refused, broken = names.index("assert"), names.index("booleans")
+    troubled.fault("openai.batches.create", row="refusal", index=[refused], times=1)
+    troubled.fault("openai.batches.create", row="server_error", index=[broken], times=4)
+
+    dag_run = run(EXAMPLES, "example_failures")
+
+    first, then = result(dag_run, "ask"), result(dag_run, "ask_again")
+    rows = {row["topic"]: row for row in read(tmp_path / "sentences.jsonl")}
+    assert dag_run.state == "success"
+    assert (first["counts"]["errored"], first["errors"]) == (1, {"server_error": 1})
+    assert then["counts"]["succeeded"] == then["counts"]["total"] == len(names) == len(rows)
+    assert then["rounds"] > first["rounds"] == 3
+    cut = [topic for topic in names if len(topics[topic]) > 20_000]
+    assert all(rows[topic]["llm_round"] > 1 and rows[topic]["text"] == topics[topic] for topic in cut)
+    assert rows["assert"]["llm_model"].startswith("gpt-6-sol")
+    assert (rows["booleans"]["llm_round"], rows["booleans"]["llm_status"]) == (then["rounds"], "succeeded")
+    assert sum(row["llm_round"] == 2 for row in rows.values()) > len(cut)  # those that needed more room
+
+
+def test_every_page_has_its_vector_and_the_page_that_is_most_like_it(run, tmp_path):
+    dag_run = run(EXAMPLES, "example_embeddings")
+
+    rows = read(tmp_path / "vectors.jsonl")
+    nearest = result(dag_run, "neighbours")
+    assert dag_run.state == "success"
+    assert [row["topic"] for row in rows] == sorted(topics) == sorted(nearest)
+    assert {len(row["llm_output"]) for row in rows} == {256}
+    assert all(other in topics and other != topic for topic, other in nearest.items())
