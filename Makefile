@@ -22,7 +22,7 @@ test: $(READY)  ## the everyday suite
 slow: $(READY)  ## the rest of the suite: a real `airflow standalone`, large jobs, crashes
 	@$(BIN)/python -m pytest -q -m slow
 
-chaos: $(READY)  ## kill -9 of workers, triggerer and scheduler while thirty jobs run; some ten minutes
+chaos: $(READY)  ## kill -9 of workers, triggerer and scheduler while thirty jobs run; some five minutes
 	@$(BIN)/python -m pytest -q -s -m chaos
 
 lint: $(READY)  ## style, types, and who may import whom
