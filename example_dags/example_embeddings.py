@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from io import StringIO
 from operator import mul
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -52,8 +53,8 @@ def example_embeddings():
     @task(multiple_outputs=False)
     def neighbours(job: dict) -> dict[str, str]:
         """Return each topic with the one whose vector points most nearly the same way."""
-        with ObjectStoragePath(job["output_uri"]).open() as lines:
-            rows = [row for row in map(json.loads, lines) if row["llm_status"] == "succeeded"]
+        lines = StringIO(ObjectStoragePath(job["output_uri"]).read_text())
+        rows = [row for row in map(json.loads, lines) if row["llm_status"] == "succeeded"]
         vectors = {row["topic"]: row["llm_output"] for row in rows}
 
         def nearest(topic: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -54,10 +55,10 @@ def example_tools():
     def act(job: dict) -> dict[str, list[str]]:
         """Carry out what was chosen; here, list it."""
         chosen: dict[str, list[str]] = {}
-        with ObjectStoragePath(job["output_uri"]).open() as lines:
-            for row in map(json.loads, lines):
-                for call in row["llm_output"]["tool_calls"] if row["llm_status"] == "succeeded" else []:
-                    chosen.setdefault(call["name"], []).append(f"{row['name']}: {call['arguments']}")
+        lines = StringIO(ObjectStoragePath(job["output_uri"]).read_text())
+        for row in map(json.loads, lines):
+            for call in row["llm_output"]["tool_calls"] if row["llm_status"] == "succeeded" else []:
+                chosen.setdefault(call["name"], []).append(f"{row['name']}: {call['arguments']}")
         return chosen
 
     # [END howto_act]

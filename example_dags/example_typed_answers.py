@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from http import HTTPStatus
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +44,8 @@ def example_typed_answers():
         """Count the statuses on which both vendors advise the same action, by action."""
         tables = []
         for job in (openai, anthropic):
-            with ObjectStoragePath(job["output_uri"]).open() as lines:
-                rows = [row for row in map(json.loads, lines) if row["llm_status"] == "succeeded"]
+            lines = StringIO(ObjectStoragePath(job["output_uri"]).read_text())
+            rows = [row for row in map(json.loads, lines) if row["llm_status"] == "succeeded"]
             tables.append({(row["code"], row["llm_output"]["action"]) for row in rows})
         return dict(Counter(action for _, action in set.intersection(*tables)))
 
