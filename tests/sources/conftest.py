@@ -33,6 +33,8 @@ def read(source):
 
 @pytest.fixture(scope="session")
 def _s3():
+    for module in ("moto", "airflow.providers.amazon"):
+        pytest.importorskip(module, reason="the group `storage` is not installed")
     server = Server()
     yield server
     server.stop()
