@@ -32,6 +32,7 @@ class FunctionSource:
 
     def __init__(self, function: Callable[..., Any], arguments: Any, call: Callable[[], Any]) -> None:
         self._function, self._arguments, self._call = function, arguments, call
+        self._done = 0
         self._name = f"{getattr(function, '__qualname__', type(function).__name__).rpartition('.')[2]}()"
 
     def __repr__(self) -> str:
@@ -55,55 +56,60 @@ class FunctionSource:
 
         :raises SourceError: It failed; the message names the record's number and the error's type, not its text.
         """
-        number = 0
-        for item in self._items():
+        self._done = 0
+        returned = self._guarded(self._call)
+        self._check(returned)
+        if isinstance(returned, Iterable) and not (
+            isinstance(returned, str | Mapping | Sequence) or is_arrow(returned)
+        ):
+            rows = self._streamed(iter(returned))
+        else:
+            rows = (row for _, row in open_source(returned).rows())
+        for row in rows:
+            yield self._where, row
+            self._done += 1
+
+    @property
+    def _where(self) -> str:
+        return f"record {self._done + 1:,} of {self._name}"
+
+    def _streamed(self, items: Iterator[Any]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of *items*, each of which is a record or a table of records."""
+        end = object()
+        while (item := self._guarded(lambda: next(items, end))) is not end:
             if is_arrow(item):
-                rows: Iterable[Mapping[str, Any]] = (row for _, row in ArrowSource(item).rows())
+                yield from (row for _, row in ArrowSource(item).rows())
             else:
-                rows = [as_row(item, self._where(number + 1))]
-            for row in rows:
-                number += 1
-                yield self._where(number), row
+                yield as_row(item, self._where)
 
-    def _where(self, number: int) -> str:
-        return f"record {number:,} of {self._name}"
-
-    def _items(self) -> Iterator[Any]:
-        """Yield records, or tables of records."""
-        returned = self._guarded(self._call, 0)
+    def _check(self, returned: Any) -> None:
+        if returned is None:
+            raise SourceError(f"{self._name} returned nothing; return or yield the records. Nothing was sent.")
         if inspect.isawaitable(returned) or hasattr(returned, "__aiter__"):
             if inspect.iscoroutine(returned):
                 returned.close()
             raise SourceError(f"{self._name} is asynchronous; write it with def, and yield. Nothing was sent.")
-        if returned is None:
-            raise SourceError(f"{self._name} returned nothing; return or yield the records. Nothing was sent.")
-        if not isinstance(returned, Iterable) or isinstance(returned, str | Mapping | Sequence) or is_arrow(returned):
-            yield from (row for _, row in open_source(returned).rows())
-            return
-        items, end, number = iter(returned), object(), 0
-        while (item := self._guarded(lambda: next(items, end), number)) is not end:
-            number += 1
-            yield item
 
-    def _guarded(self, step: Callable[[], Any], done: int) -> Any:
+    def _guarded(self, step: Callable[[], Any]) -> Any:
         try:
             return step()
         except AirflowException:
             raise  # the function says in Airflow's own words what is to happen: skip, fail, try again
         except Exception as error:
             raise SourceError(
-                f"{self._name} raised {type(error).__name__}{_place(error)} at record {done + 1:,}. Nothing was sent. "
-                "Correct it, and clear the task.",
+                f"{self._name} raised {type(error).__name__}{_place(error, self._function)} at record "
+                f"{self._done + 1:,}. Nothing was sent. Correct it, and clear the task.",
                 function=self._name,
-                record=done + 1,
+                record=self._done + 1,
             ) from None
 
 
-def _place(error: BaseException) -> str:
-    """Return where the error was raised. Its text stays out of it: it may quote a record."""
+def _place(error: BaseException, function: Callable[..., Any]) -> str:
+    """Return where the error arose, in the function's own file if it passed there. Its text may quote a record."""
     steps = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    inside = [(name, line) for name, line in steps if name != __file__]
-    return f" in {PurePath(inside[-1][0]).name}, line {inside[-1][1]}," if inside else ""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    own = [step for step in steps if code and step[0] == code.co_filename] or steps
+    return f" in {PurePath(own[-1][0]).name}, line {own[-1][1]}," if own else ""
 
 
 def _code(function: Callable[..., Any]) -> str:

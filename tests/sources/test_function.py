@@ -115,6 +115,15 @@ def test_an_error_names_the_record_and_the_place_not_the_text():
     assert caught.value.__suppress_context__
 
 
+def test_an_error_after_a_table_counts_the_rows_of_the_table_and_names_the_functions_own_line():
+    def reviews():
+        yield frame()
+        json.loads("{SECRET")
+
+    with pytest.raises(SourceError, match=r"raised JSONDecodeError in test_function\.py, line \d+, at record 3\."):
+        rows(reviews)
+
+
 def bad_item():
     yield "fine"
     yield 5

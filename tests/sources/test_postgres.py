@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,21 +35,19 @@ def run(*command: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """A new cluster on a free port of this machine; return the port."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for place in (folder, folder.parent, folder.parent.parent):
-        place.chmod(0o711)  # PostgreSQL's own user has to get through
-    if getpass.getuser() == "root":
-        shutil.chown(folder, USER)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    run("initdb", "-D", f"{folder}/data", "-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
-    yield port
-    run("pg_ctl", "-D", f"{folder}/data", "-w", "-m", "immediate", "stop")
+    with tempfile.TemporaryDirectory(prefix="llmbatch-postgres-") as folder:  # pytest's own are closed to others
+        if getpass.getuser() == "root":
+            shutil.chown(folder, USER)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        run("initdb", "-D", f"{folder}/data", "-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
+        yield port
+        run("pg_ctl", "-D", f"{folder}/data", "-w", "-m", "immediate", "stop")
 
 
 @pytest.fixture
