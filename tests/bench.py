@@ -98,3 +98,11 @@ class Bench:
             if outcome.wake_at is not None:
                 self.clock.ahead += max(0.0, outcome.wake_at - self.clock()) + 1
         raise AssertionError(f"not done after {steps} steps")
+
+
+def served(vendor: str, emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return *vendor* as *emulator* serves it, with its usual connection."""
+    host = emulator.openai_url if vendor == "openai" else emulator.anthropic_url
+    found = Bench(vendor, MODELS[vendor], host, lambda: emulator.advance(100_000), monkeypatch)
+    found.connect()
+    return found

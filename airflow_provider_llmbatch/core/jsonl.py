@@ -31,3 +31,26 @@ def _loads(text: str | bytes) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:  # no ValueError in msgspec 0.19, and jsonlines knows no other
         raise ValueError(str(error)) from None
+
+
+_BREAKS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
+"""Characters that JSON allows in a text and that end a line for some readers: a vendor that splits there would refuse
+the whole batch, so they are written as escapes."""
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_line(value: Any) -> bytes:
+    """Return *value* as one line of JSON, with its newline."""
+    return _safe(_encode(value)) + b"\n"
+
+
+def encode_text(text: str) -> bytes:
+    """Return *text* as it stands between the quotes of a JSON string in a line."""
+    encoded = _encode(text)[1:-1]
+    return encoded if text.isascii() else _safe(encoded)
+
+
+def _safe(line: bytes) -> bytes:
+    for character, escape in _BREAKS.items():
+        line = line.replace(character.encode(), escape)
+    return line

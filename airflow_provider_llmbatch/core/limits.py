@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+BYTES_PER_TOKEN = 3
+"""An estimate on the safe side: English has four bytes to a token, Chinese and Japanese three (FACTS §5.3)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -33,6 +33,9 @@ from airflow_provider_llmbatch.exceptions import ManifestError
 SCHEMA = 1
 """Version of every document. Documents of earlier versions stay readable."""
 
+QUEUE_FULL = "queue full"
+"""The reason of a void attempt that only met a full queue at the vendor."""
+
 Kind = Literal["prepared", "reopened", "tidied", "intent", "lost", "submitted", "void", "ended", "collected"]
 Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
 _PHASES: tuple[Literal["submitted", "ended", "collected"], ...] = ("submitted", "ended", "collected")
@@ -73,6 +76,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar job: The job's ten hex digits; an event of another job in the same folder is not ours.
     :ivar at: Epoch seconds.
     :ivar until: intent: the paid call is given up by then; void: do not try again before this.
+    :ivar limit: void: what the vendor's queue holds, in its own measure, as far as it is known.
     :ivar staged: intent: what was uploaded for it, by role.
     :ivar columns: prepared: the records' columns in the order they were first seen.
     :ivar records: prepared, round 1: how many records there are.
@@ -89,6 +93,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shard: int | None = None
     attempt: int = 1
     until: float | None = None
+    limit: int | None = None
     marker: dict[str, str] | None = None
     staged: dict[str, str] | None = None
     batch_id: str | None = None
@@ -166,6 +171,7 @@ class ShardState:
 
     :ivar attempt: The attempt that is under way, or the one to make next when ``phase`` is ``ready``.
     :ivar not_before: Epoch seconds before which a ``ready`` shard is not sent again.
+    :ivar met_full_queue: The last attempt that met a full queue.
     :ivar lost_at: When the paid call ended without an answer, if somebody lived to see it.
     """
 
@@ -174,6 +180,7 @@ class ShardState:
     phase: Phase = "ready"
     attempt: int = 1
     not_before: float = 0.0
+    met_full_queue: Event | None = None
     intent: Event | None = None
     lost_at: float | None = None
     batch_id: str | None = None
@@ -270,6 +277,8 @@ def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]
     state = ShardState(round_, shard)
     if not attempts:
         return state
+    voids = (attempts[number]["void"] for number in sorted(attempts, reverse=True) if "void" in attempts[number])
+    state.met_full_queue = next((void for void in voids if void.reason == QUEUE_FULL), None)
     latest = max(attempts)
     seen = attempts[latest]
     if "void" in seen and ("submitted" not in seen or "ended" in seen):

@@ -94,8 +94,8 @@ SAME = Change()
 """The same question again."""
 
 
-def composer(question: Question, context: Mapping[str, Any] | None = None) -> Callable[[Record], Ask]:
-    """Compile *question* once and return a function from a record to its ask.
+class Composer:
+    """*question*, compiled once: turns a record into its ask.
 
     Without a ``prompt``, a record is a request: it may carry its own ``messages``, ``body``, ``system``, ``model`` and
     ``request_params``, which win over the question's. With one, its columns are data: a table of e-mails has a
@@ -104,37 +104,95 @@ def composer(question: Question, context: Mapping[str, Any] | None = None) -> Ca
     :param context: Names that the templates may use besides ``record``.
     :raises TemplateError: A template is malformed (at once) or asks for a missing field (per record).
     """
-    prompt = Prompt(question.prompt, context) if question.prompt is not None else None
-    system = Prompt(question.system, context, what="system") if question.system is not None else None
-    before = _compiled(list(question.messages or ()), context)
 
-    def compose(record: Record) -> Ask:
-        own = record.fields if prompt is None else {}
-        body = {**(question.body or {}), **_mapping(own.get("body"), "body", record)}
-        model = own.get("model") or body.get("model") or question.model or record.fields.get("model")
+    def __init__(self, question: Question, context: Mapping[str, Any] | None = None) -> None:
+        self._question = question
+        self._prompt = Prompt(question.prompt, context) if question.prompt is not None else None
+        self._system = Prompt(question.system, context, what="system") if question.system is not None else None
+        self._messages = list(question.messages or ())
+        self._before = _compiled(self._messages, context)
+        self._body = dict(question.body or {})
+        self._model = self._body.get("model") or question.model
+        is_fixed = self._system is None or self._system.is_constant
+        self._templates = [text for text in (self._prompt, None if is_fixed else self._system) if text is not None]
+
+    def __call__(self, record: Record) -> Ask:
+        own = record.fields if self._prompt is None else {}
+        body = {**self._body, **_mapping(own.get("body"), "body", record)}
+        model = own.get("model") or body.get("model") or self._question.model or record.fields.get("model")
         if not isinstance(model, str) or not model:
             raise InputError(
                 f"record {record.index} (key {record.key!r}) names no model, and neither do the task and its "
                 "connection. Nothing was sent. Set model='<vendor>:<model>'.",
                 index=record.index,
             )
+        turns = _turns(record, self._prompt, is_asked=bool(body or self._messages))
+        return self._made(
+            model,
+            [*self._before(record), *turns],
+            own.get("system") or (self._system.render(record) if self._system else None),
+            body,
+            _mapping(own.get("request_params"), "request_params", record),
+        )
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the asks of two records can differ in nothing but their rendered texts."""
+        return (
+            self._prompt is not None
+            and isinstance(self._model, str)
+            and self._model != ""
+            and not _varies(self._messages)
+        )
+
+    @property
+    def count_of_texts(self) -> int:
+        """How many rendered texts a uniform ask has."""
+        return len(self._templates)
+
+    def texts(self, record: Record) -> list[str]:
+        """Return the rendered texts of a uniform ask: the prompt, and the system text if that is a template."""
+        return [template.render(record) for template in self._templates]
+
+    def ask(self, texts: Sequence[str]) -> Ask:
+        """Return the uniform ask with these *texts*."""
+        nobody = Record(0, "", {})
+        system = texts[1] if len(texts) > 1 else self._system.render(nobody) if self._system else None
+        turns = [*self._before(nobody), {"role": "user", "content": texts[0]}]
+        return self._made(str(self._model), turns, system, self._body, {})
+
+    def _made(
+        self, model: str, turns: list[Any], system: Any, body: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Ask:
+        question = self._question
         return Ask(
             model=model,
-            messages=[*before(record), *_turns(record, prompt, is_asked=bool(body or question.messages))],
-            system=own.get("system") or (system.render(record) if system else None),
+            messages=turns,
+            system=system,
             max_tokens=question.max_tokens,
-            params={**question.params, **_mapping(own.get("request_params"), "request_params", record)},
-            body=body,
+            params={**question.params, **params},
+            body=dict(body),
             output=question.output,
             tools=question.tools,
         )
 
-    return compose
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def _varies(value: Any) -> bool:
+    """Return whether any text in *value* is a template."""
+    if isinstance(value, Mapping):
+        return any(map(_varies, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return any(map(_varies, value))
+    return isinstance(value, str) and _is_template(value)
 
 
 def _compiled(value: Any, context: Mapping[str, Any] | None) -> Callable[[Record], Any]:
     """Compile every text in *value* that is a template; the rest stays as it is."""
-    if isinstance(value, str) and ("{{" in value or "{%" in value):
+    if isinstance(value, str) and _is_template(value):
         return Prompt(value, context, what="messages").render
     if isinstance(value, Mapping):
         named = {name: _compiled(item, context) for name, item in value.items()}

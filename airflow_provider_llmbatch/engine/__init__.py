@@ -57,7 +57,7 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
     now = job.clock()
     waiting = job.manifest.rounds[-1].in_phase("ready", "unknown")
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
-    wakes = [max(shard.not_before, now) for shard in waiting if shard.phase == "ready" and shard.not_before]
+    wakes = [shard.not_before for shard in waiting if shard.phase == "ready" and shard.not_before > now]
     wakes += [_next_search(job, shard, now) for shard in waiting if shard.phase == "unknown"]
     round_ = job.manifest.rounds[-1]
     began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared.at)

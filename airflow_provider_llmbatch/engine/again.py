@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.core.repairs import RowError
-from airflow_provider_llmbatch.core.requests import SAME, Change, Request, composer, custom_id
+from airflow_provider_llmbatch.core.requests import SAME, Change, Composer, Request, custom_id
 from airflow_provider_llmbatch.core.results import INVALID_OUTPUT, TRUNCATED, Result
 from airflow_provider_llmbatch.core.rows import Answer, best
 from airflow_provider_llmbatch.engine.job import Job
@@ -34,7 +34,7 @@ class Again:
         self._base = job.manifest.base
         self._largest: dict[str, int | None] = {}
         self._records: Iterator[Record] | None = None
-        self._compose = composer(job.question, job.context) if job.question else None
+        self._compose = Composer(job.question, job.context) if job.question else None
 
     def request(self, answers: Sequence[Answer], asked: Asked) -> Request | None:
         """Return what to ask next of the record that was last *asked* this, or ``None``: nothing.

@@ -9,8 +9,8 @@ from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.settle import patiently
-from airflow_provider_llmbatch.engine.submit import BUSY_PAUSE
 from airflow_provider_llmbatch.engine.verdicts import tally
+from airflow_provider_llmbatch.engine.window import put_back
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
     CredentialError,
@@ -29,7 +29,8 @@ def collect(job: Job) -> set[str]:
     for shard in [shard for shard in job.manifest.shards if shard.phase == "ended"]:
         batch = shard.batch
         if batch is not None and job.hook.is_queue_full(batch):
-            _put_back(job, shard, batch)
+            told = "; ".join(error.message for error in batch.errors)
+            put_back(job, shard, told, batch_id=batch.batch_id)
         elif batch is not None:
             _fetch(job, shard, batch)
     return unseen
@@ -47,12 +48,6 @@ def look(job: Job) -> set[str]:
             job.log.info("%s", batch.progress_line(now=job.clock()))
             job.record("ended", shard, batch_id=batch_id, batch=batch)
     return waiting.keys() - found.keys()
-
-
-def _put_back(job: Job, shard: ShardState, batch: Batch) -> None:
-    """Make a shard ready again that only found the vendor's queue full. Nothing ran, nothing was billed."""
-    job.record("void", shard, batch_id=batch.batch_id, reason="queue full", until=job.clock() + BUSY_PAUSE)
-    job.log.warning("Batch %s found the vendor's queue full; shard %s waits its turn.", batch.batch_id, shard.name)
 
 
 def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:

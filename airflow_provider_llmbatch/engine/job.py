@@ -41,6 +41,8 @@ class Terms:
     :ivar max_rounds: Passes of questions, the first one included.
     :ivar max_failed_ratio: Share of rows, 0 to 1, that may be without a good answer. Zero good rows always fail.
     :ivar max_active_batches: Batches of this job at the vendor at once; ``None``: no limit of our own.
+    :ivar max_enqueued_tokens: Tokens of this job's prompts in one of the vendor's queues at once, as estimated from
+        their bytes; ``None``: no limit of our own.
     :ivar output_type: The type behind the question's output schema, where this process has it.
     :ivar repair: Makes another record of one whose question has to change; ``None`` gives it up.
     :ivar fallback_model: Model for rows that keep failing, without the vendor.
@@ -51,6 +53,7 @@ class Terms:
     max_rounds: int = 3
     max_failed_ratio: float = 1.0
     max_active_batches: int | None = None
+    max_enqueued_tokens: int | None = None
     output_type: Any = None
     repair: Repair | None = None
     fallback_model: str | None = None

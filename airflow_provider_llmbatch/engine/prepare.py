@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_provider_llmbatch.core.manifest import Round
-from airflow_provider_llmbatch.core.records import number
-from airflow_provider_llmbatch.core.requests import SAME, composer, custom_id
+from airflow_provider_llmbatch.core.records import Record, number
+from airflow_provider_llmbatch.core.requests import SAME, Ask, Composer, Request, custom_id
 from airflow_provider_llmbatch.core.shards import Shard
+from airflow_provider_llmbatch.core.stencil import stencil_of
 from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
 from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.twins import Ledger, write_twins
@@ -48,19 +51,35 @@ def prepare_first(job: Job) -> None:
 
 
 def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles, ledger: Ledger | None) -> None:
-    compose = composer(plan.question, job.context)
+    write = _writer(job, plan)
     for record in number(plan.source.rows(), key=plan.key):
         name = custom_id(job.spec.job_id, 1, record.index)
-        try:
-            request = job.hook.encode(name, compose(record), job.spec.endpoint)
-        except InputError as error:
-            if "index" in error.context:
-                raise
-            raise type(error)(f"record {record.index} (key {record.key!r}): {error}", index=record.index) from None
+        request = write(name, record)
         shards.add(request, record.index)
         records.add(record)
         if ledger is not None:
             ledger.note(record.index, request.line, name)
+
+
+def _writer(job: Job, plan: Plan) -> Callable[[str, Record], Request]:
+    """Return a function from a custom id and a record to the request; it is quick where only texts differ."""
+    compose = Composer(plan.question, job.context)
+
+    def encode(name: str, ask: Ask) -> Request:
+        return job.hook.encode(name, ask, job.spec.endpoint)
+
+    def in_full(name: str, record: Record) -> Request:
+        try:
+            return encode(name, compose(record))
+        except InputError as error:
+            if "index" in error.context:
+                raise
+            raise type(error)(f"record {record.index} (key {record.key!r}): {error}", index=record.index) from None
+
+    stencil = stencil_of(compose, encode)
+    if stencil is None:
+        return in_full
+    return lambda name, record: stencil.write(name, record) or in_full(name, record)
 
 
 def _without_twins(job: Job, written: ShardFiles, ledger: Ledger) -> list[Shard]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.settle import accept, marker, patiently, settle, settle_one
+from airflow_provider_llmbatch.engine.window import has_room, names_queue, put_back
 from airflow_provider_llmbatch.exceptions import (
     BusyError,
     CancelledError,
@@ -22,8 +23,6 @@ from airflow_provider_llmbatch.exceptions import (
     VendorError,
 )
 
-BUSY_PAUSE = 60.0
-"""Seconds to wait after a 429 that names no time of its own."""
 CANCELS = 8
 """Cancels that are asked for at once: a task that is being killed has seconds."""
 
@@ -38,7 +37,7 @@ def submit(job: Job) -> set[str]:
         _suspect(job)
     watched = settle(job)
     for shard in job.manifest.rounds[-1].in_phase("ready"):
-        if _has_room(job) and shard.not_before <= job.clock():
+        if has_room(job, shard) and shard.not_before <= job.clock():
             _send(job, shard)
     return watched
 
@@ -48,11 +47,6 @@ def _suspect(job: Job) -> None:
     for shard in job.manifest.rounds[-1].in_phase("ready"):
         if shard.attempt == 1:
             job.record("intent", shard, at=job.spec.lookup_since, until=job.spec.created_at)
-
-
-def _has_room(job: Job) -> bool:
-    limit = job.terms.max_active_batches
-    return limit is None or len(job.manifest.rounds[-1].in_phase("submitted", "unknown")) < limit
 
 
 def _send(job: Job, shard: ShardState) -> None:
@@ -71,8 +65,11 @@ def _send(job: Job, shard: ShardState) -> None:
     try:
         batch = job.hook.create(path, staged, marker(job, shard))
     except BusyError as busy:
-        job.record("void", shard, reason=f"busy: {busy.code}", until=job.clock() + (busy.retry_after or BUSY_PAUSE))
-        job.log.warning("Shard %s was not taken yet: %s", shard.name, busy)
+        if busy.retry_after is None or names_queue(busy):
+            put_back(job, shard, str(busy))
+        else:
+            job.record("void", shard, reason=f"busy: {busy.code}", until=job.clock() + busy.retry_after)
+            job.log.warning("Shard %s was not taken yet: %s", shard.name, busy)
     except RejectedError as no:
         job.record("void", shard, reason=f"rejected: {no.code}")
         raise

@@ -17,6 +17,7 @@ from airflow_provider_llmbatch.core.requests import Request, index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.window import limits_of
 
 BUFFER = 1 << 20
 PER_FILE = 100_000
@@ -77,7 +78,7 @@ class ShardFiles:
     def __init__(self, job: Job, round_: int) -> None:
         self._job = job
         self._round = round_
-        self._cutter = Cutter(job.hook.limits)
+        self._cutter = Cutter(limits_of(job))
         self._shards: dict[int, _ShardFile] = {}
         self._open: set[int] = set()
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from airflow_provider_llmbatch.core.jsonl import encode_line
 from airflow_provider_llmbatch.core.requests import SAME, Ask, Change, Request
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks._openai_bodies import make_body
@@ -18,7 +19,6 @@ from airflow_provider_llmbatch.hooks._openai_endpoints import (
     count_inputs,
     lane,
 )
-from airflow_provider_llmbatch.hooks.sdk import encode_line
 
 _Body: TypeAlias = dict[str, msgspec.Raw]
 """A body whose values are bytes still: what is not changed stays as it was sent."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch, Status, as_time
+from airflow_provider_llmbatch.core.jsonl import encode_line
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Result, not_answered
@@ -34,7 +35,7 @@ from airflow_provider_llmbatch.hooks._anthropic_requests import (
     params_of,
 )
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
-from airflow_provider_llmbatch.hooks.sdk import SdkHook, encode_line
+from airflow_provider_llmbatch.hooks.sdk import SdkHook
 
 MESSAGES = "/v1/messages"
 BATCHES = "/v1/messages/batches"

@@ -23,6 +23,7 @@ from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result
+from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, UnavailableError, VendorError
 from airflow_provider_llmbatch.hooks.settings import Settings, read_settings
 
@@ -364,6 +365,14 @@ class BatchHook(BaseHook, ABC):
     @abstractmethod
     def remedy(self, code: str | None, status: int | None = None) -> Remedy:
         """Return what would help a request that failed with *code* (and HTTP *status*)."""
+
+    def queue_of(self, shard: Shard) -> str:
+        """Return which of the vendor's queues a batch of *shard* waits in; ``""``: there is only one."""
+        return ""
+
+    def load_of(self, shard: Shard) -> int:
+        """Return how much of that queue it takes, in the vendor's own measure: here requests."""
+        return shard.count
 
     def is_queue_full(self, batch: Batch) -> bool:
         """Return whether a failed batch only found the vendor's queue full: put it back and wait."""

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from airflow_provider_llmbatch.core.batches import Batch
-from airflow_provider_llmbatch.core.limits import Limits
+from airflow_provider_llmbatch.core.limits import BYTES_PER_TOKEN, Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result, not_answered
+from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import BusyError, NotFoundError, RejectedError, VendorError
 from airflow_provider_llmbatch.hooks._openai_answers import read_answer
 from airflow_provider_llmbatch.hooks._openai_batches import read_batch
@@ -180,6 +181,12 @@ class OpenAIBatchHook(SdkHook):
         found = unpack(body)
         inner: dict[str, Any] = found["error"] if isinstance(found.get("error"), dict) else found
         return inner.get("code") or inner.get("type"), str(inner.get("message") or "no message")
+
+    def queue_of(self, shard: Shard) -> str:
+        return shard.lane.rpartition(" ")[2]  # each model has its own (FACTS §1.2)
+
+    def load_of(self, shard: Shard) -> int:
+        return -(-shard.bytes // BYTES_PER_TOKEN)  # it counts the tokens of the prompts
 
     def is_queue_full(self, batch: Batch) -> bool:
         return batch.status == "failed" and any(error.code == QUEUE_FULL for error in batch.errors)

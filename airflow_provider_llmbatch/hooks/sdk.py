@@ -219,21 +219,6 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-_BREAKS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
-
-
-def encode_line(request: Any) -> bytes:
-    """Return *request* as one line of JSON, with its newline.
-
-    Three characters that JSON allows in a string end a line for some readers; a vendor that splits there would refuse
-    the whole batch, so they are written as escapes.
-    """
-    line = msgspec.json.encode(request)
-    for character, escape in _BREAKS.items():
-        line = line.replace(character.encode(), escape)
-    return line + b"\n"
-
-
 def unpack(body: Any) -> dict[str, Any]:
     """Return an error body as a mapping, whatever the SDK made of it."""
     if isinstance(body, (bytes, str)):

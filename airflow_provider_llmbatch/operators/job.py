@@ -50,6 +50,8 @@ class JobShell(BaseOperator):
     :param fallback_model: A model of the same vendor for the rows that keep failing: it is asked in the last round,
         and as soon as the first one can do no more. (templated)
     :param max_active_batches: Batches of this job at the vendor at once. Default: no limit.
+    :param max_enqueued_tokens: Tokens of this job's prompts in one of the vendor's queues at once; batches are cut so
+        that each fits. Default: no limit until the vendor names one, which is then remembered.
     :param deadline: Time from the first submission until the task gives up waiting. Default 26 hours.
     :param poll_interval: Seconds between two looks at the open batches, at most; young batches are looked at sooner.
     :param deferrable: Wait in the triggerer, without a worker slot. Default: ``[operators] default_deferrable``.
@@ -66,6 +68,7 @@ class JobShell(BaseOperator):
         repair: Repair | None = None,
         fallback_model: str | None = None,
         max_active_batches: int | None = None,
+        max_enqueued_tokens: int | None = None,
         deadline: timedelta | float = PATIENCE,
         poll_interval: float = 60,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -80,6 +83,7 @@ class JobShell(BaseOperator):
         self.repair = repair
         self.fallback_model = fallback_model
         self.max_active_batches = max_active_batches
+        self.max_enqueued_tokens = max_enqueued_tokens
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -92,14 +96,16 @@ class JobShell(BaseOperator):
                 "max_rounds must be at least 1, max_failed_ratio between 0 and 1, and poll_interval above 0. "
                 "Nothing was sent."
             )
-        if self.max_active_batches is not None and self.max_active_batches < 1:
-            raise InputError("max_active_batches must be at least 1, or None for no limit. Nothing was sent.")
+        for name in ("max_active_batches", "max_enqueued_tokens"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, or None for no limit. Nothing was sent.")
         patience = self.deadline.total_seconds() if isinstance(self.deadline, timedelta) else float(self.deadline)
         return Terms(
             output_uri=self.output_uri,
             max_rounds=self.max_rounds,
             max_failed_ratio=self.max_failed_ratio,
             max_active_batches=self.max_active_batches,
+            max_enqueued_tokens=self.max_enqueued_tokens,
             output_type=self.output_type,
             repair=self.repair,
             fallback_model=self._fallback(),

@@ -13,7 +13,7 @@ summary.json                   what the task returned
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -70,6 +70,16 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     lookup_since: float | None = None
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """``question.json``."""
+
+    schema: int = SCHEMA
+    question: Question
+
+
+D = TypeVar("D", Spec, _Asked)
+
+
 def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     """Return where the job of one task instance lies."""
     parts = [base_uri.rstrip("/"), *map(_quoted, (dag_id, run_id, task_id))]
@@ -93,44 +103,43 @@ class JobFolder:
 
         :raises ManifestError: ``job.json`` is there and cannot be read.
         """
-        document = self.files.read(SPEC)
-        if document is None:
-            return None
-        try:
-            spec = msgspec.json.decode(document, type=Spec)
-        except msgspec.MsgspecError as error:
-            raise ManifestError(
-                f"{self.files.uri_of(SPEC)!r} is there but cannot be read ({error}). Nothing was submitted. "
-                "Restore the file. If it is lost, move the folder aside by hand and clear the task: it then looks for "
-                "what is paid for at the vendor before it sends anything.",
-                uri=self.uri,
-            ) from None
-        if spec.schema > SCHEMA:
-            raise ManifestError(
-                f"{self.files.uri_of(SPEC)!r} has schema {spec.schema}; this release reads up to {SCHEMA}. Nothing was "
-                "submitted. Install the release that wrote it, or a later one.",
-                uri=self.uri,
-            )
-        return spec
+        return self._document(
+            SPEC,
+            Spec,
+            "Restore the file. If it is lost, move the folder aside by hand and clear the task: it then looks for what "
+            "is paid for at the vendor before it sends anything.",
+        )
 
     def question(self) -> Question | None:
         """Return what is asked of every record, or ``None`` if that was not written down.
 
-        :raises ManifestError: It is there and cannot be read.
+        :raises ManifestError: ``question.json`` is there and cannot be read.
         """
-        document = self.files.read(QUESTION)
+        asked = self._document(QUESTION, _Asked, "Restore the file.")
+        return asked.question if asked else None
+
+    def _document(self, name: str, kind: type[D], advice: str) -> D | None:
+        document = self.files.read(name)
+        if document is None:
+            return None
         try:
-            return None if document is None else msgspec.json.decode(document, type=Question)
+            found = msgspec.json.decode(document, type=kind)
         except msgspec.MsgspecError as error:
             raise ManifestError(
-                f"{self.files.uri_of(QUESTION)!r} is there but cannot be read ({error}). Nothing was submitted. "
-                "Restore the file.",
+                f"{self.files.uri_of(name)!r} is there but cannot be read ({error}). Nothing was submitted. {advice}",
                 uri=self.uri,
             ) from None
+        if found.schema > SCHEMA:
+            raise ManifestError(
+                f"{self.files.uri_of(name)!r} has schema {found.schema}; this release reads up to {SCHEMA}. Nothing "
+                "was submitted. Install the release that wrote it, or a later one.",
+                uri=self.uri,
+            )
+        return found
 
     def ask(self, question: Question) -> None:
-        """Write *question* down, for later processes that do not have the DAG."""
-        self.files.replace(QUESTION, msgspec.json.encode(question))
+        """Write *question* down once, for later processes that do not have the DAG."""
+        self.files.create(QUESTION, msgspec.json.encode(_Asked(question=question)))
 
     def begin(self, spec: Spec) -> Spec:
         """Write *spec* once and return the one that holds: another attempt may have been faster."""

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.records import Record
-from airflow_provider_llmbatch.core.requests import Question, composer, custom_id, index_of, job_id
+from airflow_provider_llmbatch.core.requests import Composer, Question, custom_id, index_of, job_id
 from airflow_provider_llmbatch.exceptions import InputError
 
 JOB = "0123456789"
 
 
 def ask(fields, **question):
-    return composer(Question(**({"model": "m-1"} | question)))(Record(7, "sku-7", fields))
+    return Composer(Question(**({"model": "m-1"} | question)))(Record(7, "sku-7", fields))
 
 
 def user(text):
@@ -90,7 +90,7 @@ def test_with_a_template_a_column_named_like_a_part_of_a_request_is_data(column)
 
 
 def test_one_records_ask_shares_nothing_with_the_next():
-    compose = composer(Question(model="m-1", params={"stop": ["a"]}, body={"a": 1}))
+    compose = Composer(Question(model="m-1", params={"stop": ["a"]}, body={"a": 1}))
     first = compose(Record(0, "0", {"prompt": "a"}))
     first.params["more"] = first.body["more"] = 1
     first.messages.clear()

@@ -12,7 +12,7 @@ from airflow_provider_llmbatch.core.schemas import output_schema
 from airflow_provider_llmbatch.engine.begin import reopen, resume
 from airflow_provider_llmbatch.engine.job import Terms
 from airflow_provider_llmbatch.exceptions import BudgetExhaustedError, CredentialError, IncompleteError, InputError
-from tests.bench import MODELS, Bench
+from tests.bench import Bench, served
 
 RECORDS = [{"n": number, "text": f"text {number}"} for number in range(10)]
 REVIEW = {
@@ -27,10 +27,7 @@ OTHER = {"openai": "gpt-6-sol", "anthropic": "claude-sonnet-5-5"}
 
 @pytest.fixture(params=["anthropic", "openai"])
 def bench(request, emulator, monkeypatch) -> Bench:
-    host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
-    found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(100_000), monkeypatch)
-    found.connect()
-    return found
+    return served(request.param, emulator, monkeypatch)
 
 
 @pytest.fixture

@@ -8,17 +8,14 @@ from collections import Counter
 import pytest
 
 from airflow_provider_llmbatch.exceptions import IncompleteError
-from tests.bench import MODELS, Bench
+from tests.bench import Bench, served
 
 RECORDS = [{"n": number, "text": f"text {number}"} for number in range(20)]
 
 
 @pytest.fixture(params=["anthropic", "openai"])
 def bench(request, emulator, monkeypatch) -> Bench:
-    host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
-    found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(100_000), monkeypatch)
-    found.connect()
-    return found
+    return served(request.param, emulator, monkeypatch)
 
 
 def run(bench, folder, **terms):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airflow_provider_llmbatch.engine import Wait, advance
@@ -123,6 +125,29 @@ def test_a_full_queue_puts_the_shard_back_and_nothing_is_lost(bench, emulator, m
 
     assert summary["counts"]["succeeded"] == len(RECORDS)
     assert emulator.bill()["total"]["requests_billed"] == len(RECORDS)
+
+
+def test_a_shard_that_waits_for_room_is_not_looked_after_before_there_is_any(bench, emulator, make):  # noqa: F811
+    emulator.fault("*.batches.create", status=429, retry_after=5, times=1)
+    bench.connect(max_requests=20)
+    one_at_a_time = lambda: replace_terms(make(), max_active_batches=1)  # noqa: E731
+
+    busy = advance(one_at_a_time())
+    bench.clock.ahead += 10
+    waiting = advance(one_at_a_time())
+
+    assert busy.wake_at is not None
+    assert len(waiting.batch_ids) == 1
+    assert (waiting.until, waiting.wake_at) == (
+        "any",
+        None,
+    )  # a time that is over would call it again at once, for ever
+    assert bench.complete(one_at_a_time)["counts"]["succeeded"] == len(RECORDS)
+
+
+def replace_terms(job, **changes):
+    job.terms = replace(job.terms, **changes)
+    return job
 
 
 def test_looks_that_fail_end_nothing(bench, emulator, make):  # noqa: F811

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmbatch.core.schemas import output_schema
-from tests.bench import MODELS, Bench
+from tests.bench import served
 
 RECORDS, SHARD = 10_000, 2_500
 SCHEMA = {
@@ -55,8 +55,7 @@ PER_CODE, TRUNCATED, INVALID, MISSING, DUPLICATED = 63, 100, 200, 10, 5
 def test_whatever_goes_wrong_every_record_has_one_verdict_and_the_bill_is_what_was_asked(
     vendor, emulator, monkeypatch, tmp_path, capsys
 ):
-    host = emulator.openai_url if vendor == "openai" else emulator.anthropic_url
-    bench = Bench(vendor, MODELS[vendor], host, lambda: emulator.advance(100_000), monkeypatch)
+    bench = served(vendor, emulator, monkeypatch)
     bench.connect(max_requests=SHARD)
     struck = strike(emulator, vendor)
     source = tmp_path / "in.jsonl"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import MODELS, Bench
+from tests.bench import Bench, served
 
 
 def context(task_id: str = "label", map_index: int = -1, try_number: int = 1) -> dict[str, Any]:
@@ -21,7 +21,4 @@ def context(task_id: str = "label", map_index: int = -1, try_number: int = 1) ->
 @pytest.fixture(params=["anthropic", "openai"])
 def vendor(request, emulator, monkeypatch) -> Bench:
     """Both vendors in turn, on a clean emulator whose batches end within a second."""
-    host = emulator.openai_url if request.param == "openai" else emulator.anthropic_url
-    found = Bench(request.param, MODELS[request.param], host, lambda: emulator.advance(100_000), monkeypatch)
-    found.connect()
-    return found
+    return served(request.param, emulator, monkeypatch)

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 from airflow_provider_llmbatch._compat import AirflowFailException
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 from airflow_provider_llmbatch.operators.reconcile import LLMBatchReconcileOperator
-from tests.bench import MODELS, Bench
+from tests.bench import MODELS, served
 from tests.operators.conftest import context
 
 ENDPOINTS = {
@@ -70,8 +70,7 @@ def run(emulator, monkeypatch, tmp_path):
 
     def run(endpoint: str, **given: Any) -> list[dict[str, Any]]:
         vendor, path = ENDPOINTS[endpoint]
-        host = emulator.openai_url if vendor == "openai" else emulator.anthropic_url
-        Bench(vendor, MODELS[vendor], host, lambda: None, monkeypatch).connect()
+        served(vendor, emulator, monkeypatch)
         folder = tmp_path / endpoint.replace(" ", "_")
         output = folder.with_suffix(f".{given.pop('suffix', 'jsonl')}")
         asked = {
