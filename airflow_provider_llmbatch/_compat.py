@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, ObjectStoragePath, XComArg
+    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
     from airflow.sdk.configuration import conf
     from airflow.sdk.definitions.context import Context
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 else:
     try:
         from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, XComArg
+        from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
         from airflow.sdk.definitions.context import Context
     except ImportError:  # Airflow 2
+        from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
         from airflow.io.path import ObjectStoragePath
         from airflow.models.baseoperator import BaseOperator
         from airflow.models.xcom_arg import XComArg
@@ -46,9 +49,12 @@ __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "Context",
+    "DecoratedOperator",
     "Log",
     "ObjectStoragePath",
+    "TaskDecorator",
     "TaskDeferred",
     "XComArg",
     "conf",
+    "task_decorator_factory",
 ]

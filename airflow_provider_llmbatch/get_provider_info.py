@@ -31,6 +31,9 @@ def get_provider_info() -> dict[str, object]:
         "operators": [_modules("LLM Batch", "operators.job", "operators.reconcile", "operators.cancel")],
         "sensors": [_modules("LLM Batch", "sensors.job")],
         "triggers": [_modules("LLM Batch", "triggers.job")],
+        "task-decorators": [
+            {"name": "llm_batch_job", "class-name": "airflow_provider_llmbatch.decorators.job.llm_batch_job_task"}
+        ],
         "connection-types": [_openai_connection(), _anthropic_connection()],
         "config": {
             "llmbatch": {

@@ -28,8 +28,7 @@ from airflow_provider_llmbatch.engine.job import Plan, Terms
 from airflow_provider_llmbatch.engine.submit import cancel
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.settings import default_model
-from airflow_provider_llmbatch.sources import open_source
-from airflow_provider_llmbatch.sources.inline import InlineSource
+from airflow_provider_llmbatch.sources import SqlSource, open_source, sealed
 from airflow_provider_llmbatch.storage.layout import JobFolder
 from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
 from airflow_provider_llmbatch.vendors import load_hook, split_model
@@ -170,8 +169,9 @@ class LLMBatchJobOperator(JobShell):
     One task, as many batches as it takes. Safe to retry and to clear: every attempt reads what the last one wrote
     down, waits for the batches that are already paid for, and asks only what was never accepted.
 
-    :param source: URI of a ``.jsonl``, ``.jsonl.gz`` or ``.csv`` file, or a list of strings or mappings. (templated
-        if it is a URI; records are data and are never rendered)
+    :param source: URI of a ``.jsonl``, ``.jsonl.gz``, ``.csv`` or ``.parquet`` file, of a folder of such files, or a
+        pattern; a :class:`~airflow_provider_llmbatch.sources.SqlSource`; a list of strings or mappings; or a data frame
+        or another table that speaks Arrow. (templated if it is a URI or a query; records are never rendered)
     :param model: ``"<vendor>:<model>"``, for example ``"anthropic:claude-haiku-5-5"``; ``"<vendor>:"`` where every
         record brings its own. Default: ``model`` in the extra of *conn_id*. (templated)
     :param prompt: Jinja template of the user turn, rendered once per record with ``record`` and Airflow's context, in
@@ -203,7 +203,7 @@ class LLMBatchJobOperator(JobShell):
     def __init__(
         self,
         *,
-        source: str | Sequence[str | Mapping[str, Any]] | XComArg,
+        source: str | SqlSource | Sequence[str | Mapping[str, Any]] | XComArg | Any,
         model: str | None = None,
         prompt: str | None = None,
         system: str | None = None,
@@ -222,7 +222,7 @@ class LLMBatchJobOperator(JobShell):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.source = _sealed(source)
+        self.source = sealed(source)
         self.model = model
         self.prompt = prompt
         self.system = system
@@ -242,7 +242,7 @@ class LLMBatchJobOperator(JobShell):
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render the templated fields; records that an upstream task handed over stay out of the rendered view."""
         super().render_template_fields(context, jinja_env)
-        self.source = _sealed(self.source)
+        self.source = sealed(self.source)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, wait and write; return the summary."""
@@ -284,11 +284,6 @@ class LLMBatchJobOperator(JobShell):
             context=names_of(context),
             log=self.log,
         )
-
-
-def _sealed(source: Any) -> Any:
-    """Keep records out of template rendering, the rendered view and the serialized DAG."""
-    return InlineSource(source) if isinstance(source, Sequence) and not isinstance(source, str) else source
 
 
 def names_of(context: Context) -> dict[str, Any]:

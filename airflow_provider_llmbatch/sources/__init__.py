@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from airflow_provider_llmbatch.exceptions import SourceError
+from airflow_provider_llmbatch.sources.sql import SqlSource
+
+__all__ = ["Source", "SqlSource", "open_source", "sealed"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """A stream of rows, and what makes it the same stream again."""
 
@@ -27,20 +31,32 @@ class Source(Protocol):
 
 
 def open_source(value: object) -> Source:
-    """Return the source that *value* names: the URI of a file, or a list of strings or mappings.
+    """Return the source that *value* is or names.
 
-    :raises SourceError: It is none of those.
+    :raises SourceError: It is none.
     """
     from airflow_provider_llmbatch.sources.files import FileSource
-    from airflow_provider_llmbatch.sources.inline import InlineSource
 
-    if isinstance(value, InlineSource):
+    value = FileSource(value) if isinstance(value, str) else sealed(value)
+    if isinstance(value, Source):
         return value
-    if isinstance(value, str):
-        return FileSource(value)
-    if isinstance(value, Sequence):
-        return InlineSource(value)
     raise SourceError(
-        f"source is a {type(value).__name__}; it must be the URI of a .jsonl, .jsonl.gz or .csv file, or a list of "
-        "strings or mappings. Nothing was sent."
+        f"source is a {type(value).__name__}; it must be the URI of a .jsonl, .jsonl.gz, .csv or .parquet file, of a "
+        "folder or a pattern, a SqlSource, a list of strings or mappings, or a table that speaks Arrow, such as a data "
+        "frame. Nothing was sent."
     )
+
+
+def sealed(value: Any) -> Any:
+    """Put records that are in memory behind a name; anything else stays as it is.
+
+    Airflow renders, shows and serializes the fields of a task. A record is data: nothing of that may happen to it.
+    """
+    from airflow_provider_llmbatch.sources.inline import InlineSource
+    from airflow_provider_llmbatch.sources.tables import ArrowSource, is_arrow
+
+    if is_arrow(value):
+        return ArrowSource(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | SqlSource):
+        return InlineSource(value)
+    return value

@@ -1,125 +1,146 @@
-"""Records in a file on any storage: JSON lines (plain or gzip) and CSV."""
+"""Records in files on any storage: one file, a folder, or all that a pattern matches."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-import jsonlines
-
 from airflow_provider_llmbatch._compat import ObjectStoragePath
-from airflow_provider_llmbatch.core import jsonl
 from airflow_provider_llmbatch.exceptions import SourceError
+from airflow_provider_llmbatch.sources.tables import read_parquet
+from airflow_provider_llmbatch.sources.text import read_csv, read_jsonl, read_jsonl_gz
 
-SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".csv")
-_MAX_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters refuses a long review
+Reader = Callable[[str, IO[bytes]], Iterator[tuple[str, Mapping[str, Any]]]]
+
+READERS: Mapping[str, Reader] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".jsonl.gz": read_jsonl_gz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
 _CHANGED = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems call the mark of a file's version, the most telling first."""
 
 
-class FileSource:
-    """One file, read as a stream.
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file as it was found: what tells this version of it from others."""
 
-    :param uri: Any scheme that Airflow's ``ObjectStoragePath`` takes; a bare path is a file path.
-    :raises SourceError: The suffix is none of :data:`SUFFIXES`.
+    uri: str
+    size: int | None
+    changed: str
+
+
+class FileSource:
+    """The records of one file, or of several of one kind in the order of their names.
+
+    :param uri: A file, a folder, or a pattern with ``*``, ``?`` or ``[…]``. Any scheme that Airflow's
+        ``ObjectStoragePath`` takes; a bare path is a file path.
+    :raises SourceError: It is empty.
     """
 
     def __init__(self, uri: str) -> None:
-        if not uri.lower().endswith(SUFFIXES):
-            raise SourceError(
-                f"source {uri!r}: its suffix must be one of {', '.join(SUFFIXES)}. Nothing was sent.", uri=uri
-            )
+        if not uri.strip():
+            raise SourceError("source is an empty text; it must name a file, a folder or a pattern. Nothing was sent.")
         self.uri = uri
 
     def __repr__(self) -> str:
         return f"FileSource({self.uri!r})"
 
     def identity(self) -> dict[str, Any]:
-        """Return the file's address, size and time of change or etag."""
-        info = self._stat()
-        changed = next((info[name] for name in _CHANGED if name in info), "")
-        return {"kind": "file", "uri": self.uri, "size": info.get("size"), "changed": str(changed)}
+        """Return every file's address, size and time of change or etag."""
+        files = self._files()
+        if [file.uri for file in files] == [self.uri]:
+            return {"kind": "file", **asdict(files[0])}
+        return {"kind": "files", "uri": self.uri, "files": [asdict(file) for file in files]}
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the file's rows in order."""
-        self._stat()
-        read = self._csv if self.uri.lower().endswith(".csv") else self._jsonl
-        path = ObjectStoragePath(self.uri)
-        with path.fs.open(path.path, "rb") as file:
-            yield from read(file)
+        """Yield the rows of every file, in order."""
+        files = self._files()
+        read = self._reader(files)
+        for found in files:
+            path = ObjectStoragePath(self.uri)
+            with path.fs.open(found.uri.removeprefix(self._prefix(path)), "rb") as file:
+                yield from read(found.uri, file)
 
-    def _stat(self) -> Mapping[str, Any]:
+    def _files(self) -> list[_File]:
         try:
             path = ObjectStoragePath(self.uri)
-            info: Mapping[str, Any] = path.fs.info(path.path)
+            path.fs.invalidate_cache()  # a file that was added since this process last looked belongs to it
+            infos = self._infos(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise SourceError(f"source {self.uri!r} is not there. Nothing was sent.", uri=self.uri) from None
+            raise self._error("is not there") from None
         except ValueError as error:  # no installed package serves the scheme
-            raise SourceError(
-                f"source {self.uri!r} cannot be opened: {error}. Nothing was sent.", uri=self.uri
-            ) from None
-        if info.get("type") == "directory":
-            raise SourceError(f"source {self.uri!r} is a folder, not a file. Nothing was sent.", uri=self.uri)
-        return info
+            raise self._error(f"cannot be opened: {error}") from None
+        files = sorted((self._file(path, info) for info in infos), key=lambda file: file.uri)
+        self._reader(files)
+        return files
 
-    def _jsonl(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        lines = _unzipped(file) if self.uri.lower().endswith(".gz") else file
+    def _infos(self, path: ObjectStoragePath) -> list[Mapping[str, Any]]:
+        """Return what the file system knows of every file."""
         try:
-            for number, row in jsonl.read(lines):
-                if not isinstance(row, dict):
-                    raise self._bad(number, f": a record is a JSON object; this line is a {type(row).__name__}")
-                yield f"{self.uri}, line {number}", row
-        except jsonlines.InvalidLineError as error:
-            reason = error.__cause__ or "null is not a record"
-            raise self._bad(error.lineno, f" is not JSON: {reason}") from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise SourceError(f"source {self.uri!r} is not whole: {error}. Nothing was sent.", uri=self.uri) from None
+            info = path.fs.info(path.path)
+        except FileNotFoundError:
+            if not set("*?[") & set(path.path):
+                raise
+            found = list(path.fs.glob(path.path, detail=True).values())
+            return self._only_files(found, "matches no file")
+        if info["type"] != "directory":
+            return [info]
+        place = path.path.rstrip("/")
+        inside = [entry for entry in path.fs.ls(place, detail=True) if _is_data(entry["name"], place)]
+        return self._only_files(inside, "is a folder without a file")
 
-    def _csv(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        csv.field_size_limit(_MAX_CSV_FIELD)
-        reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
-        try:
-            self._check_header(reader.fieldnames or ())
-            for row in reader:
-                if None in row or None in row.values():
-                    columns = len(reader.fieldnames or ())
-                    raise self._bad(reader.line_num, f" does not have the header's {columns} columns")
-                yield f"{self.uri}, line {reader.line_num}", row
-        except csv.Error as error:
-            raise self._bad(reader.line_num + 1, f" is not CSV: {error}") from None
-        except UnicodeDecodeError:
-            raise self._bad(_first_not_utf8(file), " is not UTF-8; save the file as UTF-8") from None
+    def _only_files(self, infos: list[Mapping[str, Any]], otherwise: str) -> list[Mapping[str, Any]]:
+        """Refuse folders: to leave out what they hold without a word could lose records."""
+        for info in infos:
+            if info["type"] == "directory":
+                raise self._error(
+                    f"holds the folder {_last(info['name'])!r}, which is not searched",
+                    'Name files at any depth by a pattern, such as "folder/**/*.csv".',
+                )
+        if not infos:
+            raise self._error(otherwise)
+        return infos
 
-    def _check_header(self, names: Sequence[str]) -> None:
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise self._bad(1, f" names {', '.join(map(repr, twice))} more than once; only one would survive")
+    def _file(self, path: ObjectStoragePath, info: Mapping[str, Any]) -> _File:
+        changed = next((info[name] for name in _CHANGED if name in info), "")
+        is_it = info["name"].strip("/") == path.path.strip("/")
+        uri = self.uri if is_it else self._prefix(path) + info["name"]
+        return _File(uri, info.get("size"), str(changed))
 
-    def _bad(self, line: int, what: str) -> SourceError:
-        return SourceError(
-            f"{self.uri}, line {line}{what}. Nothing was sent. Correct or remove the line.", uri=self.uri, line=line
-        )
+    def _prefix(self, path: ObjectStoragePath) -> str:
+        """Return what stands before a path to make it a URI: the scheme, and the connection."""
+        place = path.path.rstrip("/")
+        whole = self.uri.rstrip("/")
+        return whole.removesuffix(place) if whole.endswith(place) else ""
+
+    def _reader(self, files: list[_File]) -> Reader:
+        """Return how to read the files, all of which must be of one kind."""
+        examples: dict[Reader, str] = {}
+        for file in files:
+            suffix = next((suffix for suffix in READERS if file.uri.lower().endswith(suffix)), None)
+            if suffix is None:
+                which = "" if file.uri == self.uri else f"holds {_last(file.uri)!r}: "
+                raise self._error(f"{which}its suffix must be one of {', '.join(READERS)}")
+            examples.setdefault(READERS[suffix], _last(file.uri))
+        if len(examples) > 1:
+            raise self._error(
+                f"holds files of several kinds, such as {' and '.join(map(repr, examples.values()))}",
+                'Name those of one kind by a pattern, such as "folder/*.csv".',
+            )
+        return next(iter(examples))
+
+    def _error(self, what: str, remedy: str = "") -> SourceError:
+        return SourceError(f"source {self.uri!r} {what}. Nothing was sent. {remedy}".rstrip(), uri=self.uri)
 
 
-def _unzipped(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a gzip file. One that was cut raises EOFError, which ``jsonlines`` takes for the end."""
-    try:
-        with gzip.open(file) as lines:
-            yield from lines
-    except EOFError as error:
-        raise gzip.BadGzipFile(str(error)) from None
+def _is_data(name: str, folder: str) -> bool:
+    """Whether an entry is more than a mark: Spark leaves ``_SUCCESS`` and ``.crc`` files, S3 the folder itself."""
+    return name.strip("/") != folder.strip("/") and not _last(name).startswith((".", "_"))
 
 
-def _first_not_utf8(file: IO[bytes]) -> int:
-    """Return the number of the first line that is not UTF-8: the reader decodes blocks and cannot tell."""
-    file.seek(0)
-    for number, line in enumerate(file, 1):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return number
-    return 1
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_llmbatch.exceptions import SourceError
+from airflow_provider_llmbatch.sources.values import plain_row
 
 
 class InlineSource:
@@ -39,13 +40,18 @@ class InlineSource:
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the items in order."""
         for index, item in enumerate(self._items):
-            where = f"source[{index}]"
-            if isinstance(item, str):
-                yield where, {"prompt": item}
-            elif isinstance(item, Mapping):
-                yield where, item
-            else:
-                raise SourceError(
-                    f"{where} is a {type(item).__name__}; a record is a string or a mapping. Nothing was sent.",
-                    index=index,
-                )
+            yield f"source[{index}]", as_row(item, f"source[{index}]")
+
+
+def as_row(item: object, where: str) -> Mapping[str, Any]:
+    """Return the row that a string or mapping stands for.
+
+    :raises SourceError: It is neither.
+    """
+    if isinstance(item, str):
+        return {"prompt": item}
+    if isinstance(item, Mapping):
+        return plain_row(item, where)
+    raise SourceError(
+        f"{where} is a {type(item).__name__}; a record is a string or a mapping. Nothing was sent.", where=where
+    )

@@ -38,6 +38,7 @@ def test_the_folder_holds_these_dags_and_no_broken_one(dag_bag):
 
     assert not bag.import_errors
     assert sorted(bag.dags) == [
+        "example_decorated",
         "example_embeddings",
         "example_failures",
         "example_label_docstrings",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.sources import open_source
+from tests.s3 import ROOT, Server
 
 
 @pytest.fixture
@@ -27,3 +29,31 @@ def read(source):
         return [(int(where.rpartition(" ")[2]), dict(row)) for where, row in source(data, name).rows()]
 
     return rows
+
+
+@pytest.fixture(scope="session")
+def _s3():
+    for module in ("moto", "airflow.providers.amazon"):
+        pytest.importorskip(module, reason="the group `storage` is not installed")
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(_s3, monkeypatch):
+    """An empty bucket, and the connection to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _s3.connection)
+    _s3.control("reset")
+    return _s3
+
+
+@pytest.fixture
+def lake(s3):
+    """Write an object into the bucket."""
+
+    def put(name: str, data: bytes) -> None:
+        path = ObjectStoragePath(f"{ROOT}/{name}")
+        path.fs.pipe_file(f"lake/{name}", data)
+
+    return put

@@ -86,10 +86,16 @@ def test_anything_else_is_refused_with_what_it_may_be(value):
         open_source(value)
 
 
-@pytest.mark.parametrize("uri", ["rows", "rows.txt", "rows.jsonl/", "rows.csv.gz", "s3://bucket/", ""])
-def test_a_file_of_another_kind_is_refused_by_its_suffix(uri):
-    with pytest.raises(SourceError, match=r"its suffix must be one of \.jsonl, .*\.csv.*Nothing was sent"):
-        open_source(uri)
+@pytest.mark.parametrize("name", ["rows", "rows.txt", "rows.csv.gz", "rows.parquet.bak"])
+def test_a_file_of_another_kind_is_refused_by_its_suffix(source, name):
+    with pytest.raises(SourceError, match=r"its suffix must be one of \.jsonl, .*\.parquet.*Nothing was sent"):
+        source(b"a\n1\n", name).identity()
+
+
+def test_an_empty_text_is_no_source():
+    """It would name the folder that the worker happens to run in."""
+    with pytest.raises(SourceError, match=r"source is an empty text.*Nothing was sent"):
+        open_source(" ")
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -103,7 +109,8 @@ def test_a_file_of_another_kind_is_refused_by_its_suffix(uri):
         ("{folder}/nowhere/at/all.csv", "all.csv' is not there"),
         ("{folder}/file.csv/inside.csv", "inside.csv' is not there"),
         ("file://{folder}/nowhere.jsonl", "nowhere.jsonl' is not there"),
-        ("{folder}/folder.csv", "folder.csv' is a folder, not a file"),
+        ("{folder}/folder.csv", "folder.csv' is a folder without a file"),
+        ("{folder}/*.jsonl", "jsonl' matches no file"),
         ("s4://bucket/rows.csv", "'s4://bucket/rows.csv' cannot be opened: .*s4"),
     ],
 )
