@@ -17,8 +17,8 @@ AT_PARSE_TIME = [
     "airflow_provider_llmbatch.operators.cancel",
     "airflow_provider_llmbatch.sensors.job",
     "airflow_provider_llmbatch.triggers.job",
-    "example_dags.example_label_docstrings",
-    "example_dags.example_three_operators",
+    "airflow_provider_llmbatch.decorators.job",
+    *sorted(f"example_dags.{path.stem}" for path in (ROOT / "example_dags").glob("example_*.py")),
 ]
 MEASURE = """
 import importlib, json, sys, time

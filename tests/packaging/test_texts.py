@@ -12,7 +12,7 @@ FORBIDDEN = {
     "how the work was shared out": r"\b(?:the lea[d]|helper agen[t]|sub-?agen[t]|my brie[f])\b",
 }
 FOLDERS = ["airflow_provider_llmbatch", "example_dags", "tests", "docs", ".ci"]
-SKIPPED = {"__pycache__", "_build"}
+SKIPPED = {"__pycache__", "_build", ".git"}  # the last one is a file in a worktree
 SUFFIXES = {".py", ".md", ".toml", ".yaml", ".svg", ".js", ".css", ".html", ".json", ".jsonl", ".sql", ""}
 
 
