@@ -189,6 +189,9 @@ class Aspect(BaseModel):
     weight: float | None = None
 
 
+ASPECT = "struct<name: string, weight: double>"
+
+
 class Review(BaseModel):
     label: Literal["good", "bad"]
     stars: int
@@ -206,8 +209,7 @@ class Node(BaseModel):
     [
         (
             Review,
-            "struct<aspects: list<element: struct<name: string, weight: double>>, label: string, notes: string, "
-            "stars: int64>",
+            f"struct<aspects: list<element: {ASPECT}>, label: string, notes: string, stars: int64>",
         ),
         (Node, "struct<children: list<element: string>, name: string>"),
         (list[str], "list<element: string>"),

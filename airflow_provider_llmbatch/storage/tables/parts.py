@@ -64,10 +64,14 @@ class Parts:
     def _open(self) -> None:
         with ExitStack() as stack:
             path = stack.enter_context(self._folder.landing(self._name))
-            if not self._done:
-                self._folder.remove(MANIFEST)
+            stack.push(self._unmark)
             self._write = stack.enter_context(self._opener(path))
             self._part = stack.pop_all()
+
+    def _unmark(self, kind: Any, *_: Any) -> None:
+        """Take the old manifest away, at the last moment: the first part is written, and lands next."""
+        if kind is None and not self._done:
+            self._folder.remove(MANIFEST)
 
     @property
     def _name(self) -> str:

@@ -71,7 +71,7 @@ def load(target: Target, spill: Spill, job: str) -> None:
             with engine.begin() as connection:
                 table.create(connection, checkfirst=True)
                 connection.execute(table.delete().where(table.c[JOB] == job))
-                for rows in _batches(spill, table, job):
+                for rows in _batches(spill, table, job, engine.dialect):
                     connection.execute(table.insert(), rows)
     except Exception as error:  # each database has errors of its own
         reason = str(error) if isinstance(error, _UnfitError) else _name_of(error)
@@ -141,7 +141,9 @@ def _type(kind: Kind | Own) -> Any:
     return types.get(kind, text) if isinstance(kind, str) else text
 
 
-def _batches(spill: Spill, table: sqlalchemy.Table, job: str) -> Iterator[list[dict[str, Any]]]:
+def _batches(
+    spill: Spill, table: sqlalchemy.Table, job: str, dialect: sqlalchemy.Dialect
+) -> Iterator[list[dict[str, Any]]]:
     import sqlalchemy
 
     names = spill.columns.names
@@ -152,7 +154,11 @@ def _batches(spill: Spill, table: sqlalchemy.Table, job: str) -> Iterator[list[d
         if isinstance(column.type, sqlalchemy.JSON):
             column.type.none_as_null = True
     kinds = dict(zip(names, spill.columns.kinds, strict=True))
-    cells = [(at, name, _cell(table.c[name].type, kinds[name])) for at, name in enumerate(names) if name in table.c]
+    cells = [
+        (at, name, _cell(table.c[name].type.dialect_impl(dialect), kinds[name]))
+        for at, name in enumerate(names)
+        if name in table.c
+    ]
     for group in spill.groups():
         for start in range(0, len(group), _BATCH_ROWS):
             yield [
