@@ -14,14 +14,14 @@ from pathlib import Path
 
 USER = "airflow"
 DATABASE = "postgres"
-_PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
+_DEBIAN = Path("/usr/lib/postgresql")
 
 
 def binaries() -> Path | None:
     """Return where ``initdb`` lies, of the newest release; ``None`` if PostgreSQL is not installed."""
     on_path = shutil.which("initdb")
-    found = [path for place in _PLACES for path in Path("/").glob(place[1:]) if (path / "initdb").exists()]
-    return Path(on_path).parent if on_path else max(found, default=None)
+    releases = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    return Path(on_path).parent if on_path else releases[-1].parent if releases else None
 
 
 @contextmanager
