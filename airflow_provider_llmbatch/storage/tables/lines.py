@@ -16,6 +16,8 @@ from airflow_provider_llmbatch.core.outputs import cell
 Write = Callable[[dict[str, Any]], object]
 _encode = msgspec.json.Encoder().encode
 _BUFFER = 1 << 20
+_PLAIN = (str, int, float, type(None))
+"""What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
 
 
 @contextmanager
@@ -38,4 +40,6 @@ def csv_table(path: Path, names: Sequence[str]) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="", buffering=_BUFFER) as text:
         table = csv.writer(text, lineterminator="\r\n")
         table.writerow(names)
-        yield lambda row: table.writerow([cell(row.get(name)) for name in names])
+        yield lambda row: table.writerow(
+            [value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names]
+        )
