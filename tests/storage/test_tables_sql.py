@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -106,12 +107,27 @@ def test_a_load_that_fails_leaves_what_was_there_and_tells_nothing_of_the_rows(d
     )
     load(rows_of([{"n": 1, "text": "kept"}]))
 
-    with pytest.raises(RunError, match=r"were not loaded .*; the table is as it was\. Everything paid is kept") as told:
+    with pytest.raises(
+        RunError, match=r"were not loaded .*; its rows are as they were\. Everything paid is kept"
+    ) as told:
         load(rows_of([{"n": n, "text": "secret"} for n in range(2_000)]))
 
     assert "secret" not in str(told.value)
     assert told.value.__suppress_context__
     assert [(row["n"], row["text"]) for row in table(database)] == [(1, "kept")]
+
+
+@pytest.mark.parametrize(
+    "database", [pytest.param("postgres", marks=[pytest.mark.slow, NEEDS_POSTGRES])], indirect=True
+)
+def test_jobs_that_end_at_the_same_time_share_a_new_table(database):
+    jobs = [f"{number:010}" for number in range(6)]
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(lambda _: check_output("sql://warehouse/labels"), jobs))
+        list(pool.map(lambda job: load(rows_of([{"n": n} for n in range(50)]), job), jobs))
+
+    assert [row["llm_job"] for row in table(database)] == [job for job in jobs for _ in range(50)]
 
 
 def test_a_source_that_breaks_off_loads_nothing(database):

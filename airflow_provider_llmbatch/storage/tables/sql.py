@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow_provider_llmbatch._compat import BaseHook
 from airflow_provider_llmbatch.core.outputs import Target
@@ -29,7 +30,7 @@ JOB = "llm_job"
 INDEX = "llm_index"
 _KEY_LENGTH = 64
 _BATCH_ROWS = 1_000
-_PROBE = "_llmbatch_probe"
+_PROBE = "llmbatch_probe"
 
 Cell = Callable[[Any], Any]
 
@@ -67,16 +68,15 @@ def load(target: Target, spill: Spill, job: str) -> None:
         with _engine(target) as engine:
             table = _existing(engine, target)
             if table is None:
-                table = _new(target, spill)
+                table = _made(engine, target, spill)
             with engine.begin() as connection:
-                table.create(connection, checkfirst=True)
                 connection.execute(table.delete().where(table.c[JOB] == job))
                 for rows in _batches(spill, table, job, engine.dialect):
                     connection.execute(table.insert(), rows)
     except Exception as error:  # each database has errors of its own
         reason = str(error) if isinstance(error, _UnfitError) else _name_of(error)
         raise RunError(
-            f"The rows were not loaded into {target.uri!r} ({reason}); the table is as it was. Everything "
+            f"The rows were not loaded into {target.uri!r} ({reason}); its rows are as they were. Everything "
             "paid is kept in the job's folder: clear the task to load the same rows again at no cost.",
             output_uri=target.uri,
         ) from None
@@ -110,6 +110,20 @@ def _existing(engine: sqlalchemy.Engine, target: Target) -> sqlalchemy.Table | N
 
 def _dotted(schema: Sequence[str]) -> str | None:
     return ".".join(schema) or None
+
+
+def _made(engine: sqlalchemy.Engine, target: Target, spill: Spill) -> sqlalchemy.Table:
+    """Make the table; another job may be faster, and then it is theirs."""
+    table = _new(target, spill)
+    try:
+        with engine.begin() as connection:
+            table.create(connection)
+    except Exception:  # each database says in words of its own that there is one; so we look
+        theirs = _existing(engine, target)
+        if theirs is None:
+            raise
+        return theirs
+    return table
 
 
 def _new(target: Target, spill: Spill) -> sqlalchemy.Table:
@@ -192,11 +206,10 @@ def _plain(value: Any) -> Any:
 def _try_to_create(engine: sqlalchemy.Engine, target: Target) -> None:
     import sqlalchemy
 
-    *schema, name = target.names
+    *schema, _ = target.names
     key = sqlalchemy.Column(JOB, sqlalchemy.String(_KEY_LENGTH), primary_key=True)
-    probe = sqlalchemy.Table(name[:40] + _PROBE, sqlalchemy.MetaData(), key, schema=_dotted(schema))
+    probe = sqlalchemy.Table(f"{_PROBE}_{uuid4().hex}", sqlalchemy.MetaData(), key, schema=_dotted(schema))
     with engine.begin() as connection:
-        probe.drop(connection, checkfirst=True)
         probe.create(connection)
         probe.drop(connection)
 
