@@ -8,8 +8,11 @@ import pytest
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.storage.tables import columns, parts
-from tests.s3 import BUCKET, ROOT, Server
+from tests.s3 import BUCKET, Server
 from tests.storage.test_tables_parts import manifest, rows, write
+
+ROOT = f"s3://outputs@{BUCKET}"
+"""A connection of its own: Airflow keeps one client per connection, and other tests have another server."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def _server():
 @pytest.fixture
 def s3(_server, monkeypatch):
     """An empty bucket, and the connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _server.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_OUTPUTS", _server.connection)
     _server.control("reset")
     monkeypatch.setattr(columns, "PART_ROWS", 10)
     monkeypatch.setattr(parts, "PART_ROWS", 10)
