@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.engine.collect import collect, gone, stopped
-from airflow_provider_llmbatch.engine.finish import check_output, finish
+from airflow_provider_llmbatch.engine.finish import finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
 from airflow_provider_llmbatch.engine.settle import grace_end, patiently
 from airflow_provider_llmbatch.engine.submit import submit
 from airflow_provider_llmbatch.exceptions import DeadlineError
+from airflow_provider_llmbatch.storage.tables import check_output
 
 SEARCH_EVERY = 60.0
 """Seconds between two searches for a batch that cannot be told from others yet."""

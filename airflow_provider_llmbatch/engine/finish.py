@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import jsonlines
 import msgspec
 
 from airflow_provider_llmbatch.core.cost import PriceBook, price_book
-from airflow_provider_llmbatch.core.outputs import cells, format_of, header
+from airflow_provider_llmbatch.core.outputs import header
 from airflow_provider_llmbatch.core.results import NO_USAGE
 from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
 from airflow_provider_llmbatch.engine.verdicts import all_answers, records_of
-from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError, OutputError
-from airflow_provider_llmbatch.storage.folder import open_parent
+from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
-
-Write = Callable[[dict[str, Any]], Any]
-encode = msgspec.json.Encoder().encode
+from airflow_provider_llmbatch.storage.tables import writing
+from airflow_provider_llmbatch.storage.tables.columns import Columns, promised
+from airflow_provider_llmbatch.storage.tables.lines import jsonl
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -40,11 +36,10 @@ def finish(job: Job) -> dict[str, Any]:
     till = Till(job)
     columns = job.manifest.rounds[0].prepared.columns or []
     thinks = any(shard.tally.thinking for shard in job.manifest.shards if shard.tally)
-    place, name = open_parent(output_uri)
+    table = Columns(header(columns, thinks), promised(job.question))
     with ExitStack() as stack:
-        head = header(columns, thinks)
-        output = stack.enter_context(_writer(stack.enter_context(place.landing(name)), output_uri, head))
-        failed = stack.enter_context(_writer(stack.enter_context(job.folder.files.landing(FAILED)), FAILED, head))
+        output = stack.enter_context(writing(output_uri, table, job.spec.job_id))
+        failed = stack.enter_context(jsonl(stack.enter_context(job.folder.files.landing(FAILED))))
         shared = stack.enter_context(SharedAnswers(job))
         for row in _rows(job, till, shared):
             totals.add(row)
@@ -53,7 +48,7 @@ def finish(job: Job) -> dict[str, Any]:
             if row.answer.result.status != "succeeded":
                 failed(line | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
     summary = _summary(job, totals, till, output_uri)
-    job.folder.files.replace(SUMMARY, msgspec.json.format(encode(summary), indent=2))
+    job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
     _judge(job, totals, output_uri)
     _tidy(job)
     return summary
@@ -74,26 +69,6 @@ def _tidy(job: Job) -> None:
         job.record("tidied", round_=round_.number)
 
 
-def check_output(output_uri: str | None) -> None:
-    """Prove that the output can be written, before anything is sent.
-
-    :raises OutputError: It cannot, or its suffix names no format.
-    """
-    if output_uri is None:
-        return
-    format_of(output_uri)
-    try:
-        folder, name = open_parent(output_uri)
-        probe = f".{name}.probe"
-        folder.replace(probe, b"")
-        folder.remove(probe)
-    except Exception as error:  # each storage has errors of its own
-        raise OutputError(
-            f"output_uri {output_uri!r} cannot be written ({type(error).__name__}: {error}). Nothing was sent.",
-            output_uri=output_uri,
-        ) from None
-
-
 def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
     """Yield every record's row. A record that shares another's request shares its answer, and cost nothing."""
     asked, twins = all_answers(job), twins_of(job)
@@ -108,18 +83,6 @@ def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
             if index != record.index:
                 raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
             yield Row(record, best(answers), usage_of(answers), till.take(answers), answers)
-
-
-@contextmanager
-def _writer(path: Path, uri: str, head: list[str]) -> Iterator[Write]:
-    if format_of(uri) == "csv":
-        with path.open("w", encoding="utf-8", newline="") as text:
-            table = csv.DictWriter(text, head, restval="", lineterminator="\r\n")
-            table.writeheader()
-            yield lambda row: table.writerow(cells(row))
-        return
-    with path.open("wb", buffering=1 << 20) as file, jsonlines.Writer(file, dumps=encode) as lines:
-        yield lines.write
 
 
 class Till:

@@ -37,7 +37,8 @@ from airflow_provider_llmbatch.vendors import load_hook, split_model
 class JobShell(BaseOperator):
     """An operator that takes a job as far as it goes, waits for the vendor, and goes on.
 
-    :param output_uri: Where the rows go; the suffix (``.jsonl``, ``.csv``) decides the format. Default:
+    :param output_uri: Where the rows go: a file whose suffix decides the format (``.jsonl``, ``.jsonl.gz``, ``.csv``,
+        ``.parquet``), a folder of parts (``…/labels.parquet/``), or a table (``sql://conn_id/schema.table``). Default:
         ``output.jsonl`` in the job's folder. (templated)
     :param max_rounds: Passes of questions, the first one included; later ones ask only what has no good answer yet.
     :param max_failed_ratio: Share of records, 0 to 1, that may be without a good answer. No good answer at all is

@@ -23,8 +23,8 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 def read_parquet(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the rows of a Parquet file. No more than one row group of it is in memory."""
     import_pyarrow(f"source {uri!r}")
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.ParquetFile(file, pre_buffer=False)

@@ -13,13 +13,13 @@ import pytest
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.engine.begin import Identity, begin, resume
-from airflow_provider_llmbatch.engine.finish import check_output
 from airflow_provider_llmbatch.engine.job import Plan, Terms
 from airflow_provider_llmbatch.exceptions import ManifestError, OutputError
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 from airflow_provider_llmbatch.sources import open_source
 from airflow_provider_llmbatch.storage.folder import Folder, open_folder
 from airflow_provider_llmbatch.storage.layout import JobFolder
+from airflow_provider_llmbatch.storage.tables import check_output
 from airflow_provider_llmbatch.vendors import load_hook
 from tests.engine.conftest import Scene, scene, vendor  # noqa: F401 - the fixtures
 from tests.engine.crash import Crash, install
