@@ -64,7 +64,10 @@ class SqlSource(NamedTuple):
                 f"the connection cannot be read, or the provider of its type is not installed ({type(error).__name__})"
             ) from None
         connect = getattr(hook, "get_conn", None)
-        connection = connect() if connect else None
+        try:
+            connection = connect() if connect else None
+        except NotImplementedError:  # a hook of another kind
+            connection = None
         if not hasattr(connection, "cursor"):
             raise self._error(f"{type(hook).__name__} does not lead to a database")
         return connection

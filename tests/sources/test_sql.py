@@ -24,7 +24,7 @@ def database(tmp_path, monkeypatch):
     """A table of reviews behind the connection ``shop``."""
     path = tmp_path / "shop.db"
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({"conn_type": "sqlite", "host": str(path)}))
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", json.dumps({"conn_type": "http", "host": "127.0.0.1"}))
+    monkeypatch.setenv("AIRFLOW_CONN_VENDOR", json.dumps({"conn_type": "llmbatch_openai", "password": "x"}))
     monkeypatch.setenv("AIRFLOW_CONN_ODD", json.dumps({"conn_type": "no-such-type"}))
     with closing(sqlite3.connect(path)) as shop:
         shop.execute("create table reviews (id integer, text text, stars real, picture blob)")
@@ -74,7 +74,7 @@ def test_a_query_that_finds_nothing_has_no_records(database):
         (("shop", "select id from reviews where id > ?", (1, 2)), "ProgrammingError: Incorrect number of bindings"),
         (("nowhere", "select 1"), "the connection cannot be read, or the provider of its type is not installed"),
         (("odd", "select 1"), "the connection cannot be read, or the provider of its type is not installed"),
-        (("bucket", "select 1"), "does not lead to a database"),
+        (("vendor", "select 1"), "does not lead to a database"),
     ],
 )
 def test_what_cannot_be_a_source_is_told_before_anything_is_sent(database, given, message):
