@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_llmbatch.emulator import Emulator
     from tests.bench import Bench
+    from tests.s3 import Server
 
 HOME = Path(tempfile.mkdtemp(prefix="llmbatch-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -64,6 +65,18 @@ def emulator(_emulator: Emulator) -> Emulator:
     _emulator.clear_faults()
     _emulator.set_options(**asdict(Options(seed=SEED)))
     return _emulator
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """The only S3 of a test run: Airflow keeps one client per connection for as long as the process lives."""
+    for module in ("moto", "airflow.providers.amazon"):
+        pytest.importorskip(module, reason="the group `storage` is not installed")
+    from tests.s3 import Server
+
+    server = Server()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(params=["anthropic", "openai", "toy"])

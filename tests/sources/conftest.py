@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.sources import open_source
-from tests.s3 import ROOT, Server
+from tests.s3 import ROOT
 
 
 @pytest.fixture
@@ -31,21 +31,12 @@ def read(source):
     return rows
 
 
-@pytest.fixture(scope="session")
-def _s3():
-    for module in ("moto", "airflow.providers.amazon"):
-        pytest.importorskip(module, reason="the group `storage` is not installed")
-    server = Server()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def s3(_s3, monkeypatch):
+def s3(s3_server, monkeypatch):
     """An empty bucket, and the connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _s3.connection)
-    _s3.control("reset")
-    return _s3
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3_server.connection)
+    s3_server.control("reset")
+    return s3_server
 
 
 @pytest.fixture

@@ -24,26 +24,19 @@ from airflow_provider_llmbatch.vendors import load_hook
 from tests.engine.conftest import Scene, scene, vendor  # noqa: F401 - the fixtures
 from tests.engine.crash import Crash, install
 from tests.operators.conftest import context
-from tests.s3 import BUCKET, ROOT, Server
+from tests.s3 import BUCKET, ROOT
 
 NAME = "events/r1-00000.intent.json"
 PART = 50 << 20
 """Bytes of one part of a large upload, and half of what s3fs sends in one piece."""
 
 
-@pytest.fixture(scope="session")
-def _server():
-    server = Server()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def s3(_server, monkeypatch):
+def s3(s3_server, monkeypatch):
     """An empty bucket, and the connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", _server.connection)
-    _server.control("reset")
-    return _server
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3_server.connection)
+    s3_server.control("reset")
+    return s3_server
 
 
 @pytest.fixture

@@ -8,29 +8,21 @@ import pytest
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.storage.tables import columns, parts
-from tests.s3 import BUCKET, Server
+from tests.s3 import BUCKET
 from tests.storage.test_tables_parts import manifest, rows, write
 
 ROOT = f"s3://outputs@{BUCKET}"
-"""A connection of its own: Airflow keeps one client per connection, and other tests have another server."""
-
-
-@pytest.fixture(scope="module")
-def _server():
-    pytest.importorskip("moto")
-    server = Server()
-    yield server
-    server.stop()
+"""A connection of its own, as a lake may have beside the jobs' folders."""
 
 
 @pytest.fixture
-def s3(_server, monkeypatch):
+def s3(s3_server, monkeypatch):
     """An empty bucket, and the connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_OUTPUTS", _server.connection)
-    _server.control("reset")
+    monkeypatch.setenv("AIRFLOW_CONN_OUTPUTS", s3_server.connection)
+    s3_server.control("reset")
     monkeypatch.setattr(columns, "PART_ROWS", 10)
     monkeypatch.setattr(parts, "PART_ROWS", 10)
-    return _server
+    return s3_server
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "csv", "parquet"])
