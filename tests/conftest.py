@@ -79,6 +79,14 @@ def s3_server() -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture
+def s3(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An empty bucket, and the connection to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3_server.connection)
+    s3_server.control("reset")
+    return s3_server
+
+
 @pytest.fixture(params=["anthropic", "openai", "toy"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Every vendor in turn; the toy is registered by the one line that any third vendor needs."""

@@ -185,6 +185,7 @@ class ShardState:
     lost_at: float | None = None
     batch_id: str | None = None
     submitted_at: float | None = None
+    ended_at: float | None = None
     batch: Batch | None = None
     tally: Tally | None = None
 
@@ -297,7 +298,7 @@ def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]
     if "submitted" in seen:
         state.submitted_at = seen["submitted"].at
     if "ended" in seen:
-        state.batch = seen["ended"].batch
+        state.batch, state.ended_at = seen["ended"].batch, seen["ended"].at
     if "collected" in seen:
         state.tally = seen["collected"].tally
     return state

@@ -51,7 +51,8 @@ class Again:
         own = self._own(answers[-1], asked)
         if own is None and self._base > 1 and not counted:  # somebody asked for it by hand
             own = self._revised(asked, SAME)
-        return self._other_model(own, asked) if own is None or left == 1 else own
+        was_tried = any(not _was_free(answer.result) for answer in answers)
+        return self._other_model(own, asked) if own is None or (left == 1 and was_tried) else own
 
     def _own(self, answer: Answer, asked: Asked) -> Request | None:
         """Return the question to the same model, as it was or changed; ``None``: none would help."""

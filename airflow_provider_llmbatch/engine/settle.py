@@ -56,22 +56,23 @@ def settle_one(job: Job, shard: ShardState) -> set[str]:
         job.log.warning("Shard %s: its batch %s was found again.", shard.name, sighting.certain.batch_id)
         accept(job, shard, sighting.certain)
         return set()
-    untold = set()
+    watched: set[str] = set()
+    is_told = True
     for batch in sighting.candidates:
         if not batch.is_terminal:
-            untold.add(batch.batch_id)
+            watched.add(batch.batch_id)
             continue
         names = _names_in(job, batch)
         if names is None:
-            untold.add("")
+            is_told = False
         elif any(_is_answer(job, shard, name) for name in names):
             job.log.warning("Shard %s: batch %s proved to be ours by its results.", shard.name, batch.batch_id)
             accept(job, shard, batch)
             return set()
-    if not untold and job.clock() >= grace_end(job, shard):
+    if not watched and is_told and job.clock() >= grace_end(job, shard):
         job.record("void", shard, reason="absent")
         job.log.info("Shard %s: the vendor has no batch of it, so it is sent again.", shard.name)
-    return untold - {""}
+    return watched
 
 
 def grace_end(job: Job, shard: ShardState) -> float:
@@ -112,11 +113,13 @@ def _is_answer(job: Job, shard: ShardState, name: str) -> bool:
 
 
 def accept(job: Job, shard: ShardState, batch: Batch) -> None:
+    """Write down that *batch* is that of *shard*."""
     job.record("submitted", shard, batch_id=batch.batch_id)
     job.log.info("Shard %s is batch %s: %s requests", shard.name, batch.batch_id, f"{shard.shard.count:,}")
 
 
 def marker(job: Job, shard: ShardState) -> Marker:
+    """Return what a batch of *shard* can be recognised by."""
     return Marker(
         job=job.spec.job_id,
         shard=shard.name,

@@ -12,7 +12,7 @@ from pathlib import Path
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.settle import accept, marker, patiently, settle, settle_one
-from airflow_provider_llmbatch.engine.window import has_room, names_queue, put_back
+from airflow_provider_llmbatch.engine.window import BUSY_PAUSE, has_room, names_queue, put_back
 from airflow_provider_llmbatch.exceptions import (
     BusyError,
     CancelledError,
@@ -65,10 +65,10 @@ def _send(job: Job, shard: ShardState) -> None:
     try:
         batch = job.hook.create(path, staged, marker(job, shard))
     except BusyError as busy:
-        if busy.retry_after is None or names_queue(busy):
+        if names_queue(busy):
             put_back(job, shard, str(busy))
         else:
-            job.record("void", shard, reason=f"busy: {busy.code}", until=job.clock() + busy.retry_after)
+            job.record("void", shard, reason=f"busy: {busy.code}", until=job.clock() + (busy.retry_after or BUSY_PAUSE))
             job.log.warning("Shard %s was not taken yet: %s", shard.name, busy)
     except RejectedError as no:
         job.record("void", shard, reason=f"rejected: {no.code}")

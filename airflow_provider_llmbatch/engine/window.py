@@ -1,8 +1,8 @@
 """How much of a job may be at the vendor at once: the task's own bounds, and what the vendor's queue has taken.
 
 No vendor tells ahead how full its queue is. OpenAI takes the batch and fails it minutes later, unbilled; Anthropic
-answers 429 (FACTS §1.2, §2.2). A shard that met a full queue is put back until one of ours has ended, and the limit is
-remembered: the one that the vendor names, else what of ours was in the queue.
+answers 429 (FACTS §1.2, §2.2). A shard that met a full queue is put back until one of ours has ended, and a limit that
+the vendor names is remembered.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_llmbatch.core.limits import BYTES_PER_TOKEN, Limits
-from airflow_provider_llmbatch.core.manifest import QUEUE_FULL, ShardState
+from airflow_provider_llmbatch.core.manifest import QUEUE_FULL, Event, ShardState
+from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.exceptions import BusyError
 
 BUSY_PAUSE = 60.0
-"""Seconds to wait where nothing of ours is in the queue whose end could be waited for."""
+"""Seconds to wait after a 429 that names no time, and where no batch of ours is in the queue to wait for."""
 _LIMIT = re.compile(r"\blimit(?: of|:)\s+(\d[\d,]*)", re.IGNORECASE)
 
 
@@ -33,19 +34,29 @@ def limits_of(job: Job) -> Limits:
 
 def has_room(job: Job, shard: ShardState) -> bool:
     """Return whether *shard* may be sent beside what is at the vendor. Where nothing is, it may."""
-    at_vendor = [other for other in job.manifest.shards if other.phase in ("submitted", "unknown")]
-    if not at_vendor:
-        return True
     terms = job.terms
+    at_vendor = _at_vendor(job.manifest.shards)
     if terms.max_active_batches is not None and len(at_vendor) >= terms.max_active_batches:
         return False
-    queued = _of_queue(job, shard, at_vendor)
-    if terms.max_enqueued_tokens is not None and queued:
-        tokens = sum(-(-other.shard.bytes // BYTES_PER_TOKEN) for other in (*queued, shard))
-        if tokens > terms.max_enqueued_tokens:
-            return False
-    limit = _learned(job, shard)
-    return limit is None or not queued or _load(job, (*queued, shard)) <= limit
+    same_queue = _of_queue(job, shard, job.manifest.shards)
+    queued = _at_vendor(same_queue)
+    if not queued:
+        return True
+    beside = [other.shard for other in (*queued, shard)]
+    if terms.max_enqueued_tokens is not None and sum(map(_tokens, beside)) > terms.max_enqueued_tokens:
+        return False
+    met = [other.met_full_queue for other in same_queue if other.met_full_queue]
+    return not met or _fits(job, max(met, key=lambda event: event.at), same_queue, beside)
+
+
+def _fits(job: Job, full: Event, same_queue: Sequence[ShardState], beside: Sequence[Shard]) -> bool:
+    """Return whether there is room in a queue that was full: within the limit that it named, one for each that ended.
+
+    What else is in the queue is not ours and nobody tells, so a limit alone says too little.
+    """
+    ended = sum(other.ended_at is not None and other.ended_at >= full.at for other in same_queue)
+    sent = sum(other.submitted_at is not None and other.submitted_at >= full.at for other in same_queue)
+    return sent < ended and (full.limit is None or sum(map(job.hook.load_of, beside)) <= full.limit)
 
 
 def names_queue(busy: BusyError) -> bool:
@@ -58,15 +69,23 @@ def put_back(job: Job, shard: ShardState, told: str, **facts: Any) -> None:
 
     :param told: The vendor's words; they may name the limit.
     """
-    at_vendor = [other for other in job.manifest.shards if other.phase in ("submitted", "unknown")]
-    queued = [other for other in _of_queue(job, shard, at_vendor) if other.name != shard.name]
     stated = _LIMIT.search(told)
-    limit = int(stated[1].replace(",", "")) if stated else _load(job, queued)
-    until = None if queued else job.clock() + BUSY_PAUSE
-    job.record("void", shard, reason=QUEUE_FULL, limit=limit or None, until=until, **facts)
+    others = [other for other in _at_vendor(_of_queue(job, shard, job.manifest.shards)) if other.name != shard.name]
+    job.record(
+        "void",
+        shard,
+        reason=QUEUE_FULL,
+        limit=int(stated[1].replace(",", "")) if stated else None,
+        until=None if others else job.clock() + BUSY_PAUSE,
+        **facts,
+    )
     job.log.warning(
         "Shard %s met a full queue and waits its turn; it was not billed. The vendor says: %s", shard.name, told
     )
+
+
+def _at_vendor(shards: Sequence[ShardState]) -> list[ShardState]:
+    return [shard for shard in shards if shard.phase in ("submitted", "unknown")]
 
 
 def _of_queue(job: Job, shard: ShardState, others: Sequence[ShardState]) -> list[ShardState]:
@@ -74,11 +93,5 @@ def _of_queue(job: Job, shard: ShardState, others: Sequence[ShardState]) -> list
     return [other for other in others if job.hook.queue_of(other.shard) == queue]
 
 
-def _load(job: Job, shards: Sequence[ShardState]) -> int:
-    return sum(job.hook.load_of(shard.shard) for shard in shards)
-
-
-def _learned(job: Job, shard: ShardState) -> int | None:
-    """Return what the queue of *shard* holds, as it was learned last."""
-    met = [other.met_full_queue for other in _of_queue(job, shard, job.manifest.shards) if other.met_full_queue]
-    return max(met, key=lambda event: event.at).limit if met else None
+def _tokens(shard: Shard) -> int:
+    return -(-shard.bytes // BYTES_PER_TOKEN)

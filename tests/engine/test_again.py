@@ -175,6 +175,14 @@ def test_rows_that_keep_failing_go_to_the_fallback_model_in_the_last_round(bench
     assert {row["llm_status"] for row in table} == {"succeeded"}
 
 
+def test_rows_that_never_ran_do_not_go_to_the_fallback_model(bench, run, tmp_path, emulator):
+    emulator.fault("*.batches.create", expire=0.5, times=1)
+
+    run(terms={"fallback_model": OTHER[bench.vendor], "max_rounds": 1})
+
+    assert {body["model"] for body in sent(tmp_path, 2)} == {bench.model}
+
+
 def test_a_refusal_goes_to_the_fallback_model_at_once_and_not_to_it_twice(bench, run, tmp_path, emulator):
     emulator.fault("*.batches.create", row="refusal", index=[4])
 

@@ -90,6 +90,29 @@ def test_a_shard_is_never_larger_than_the_limit_that_the_task_names(bench, emula
     assert refused(emulator) == 0
 
 
+def test_a_429_that_is_not_about_the_queue_does_not_make_the_job_go_one_by_one(bench, emulator, tmp_path):
+    emulator.fault("*.batches.create", status=429, skip=1, times=1)
+
+    assert run(bench, emulator, tmp_path) >= len(RECORDS) // PER_BATCH - 1
+
+
+@pytest.mark.parametrize("bench", ["openai"], indirect=True)
+def test_a_queue_that_others_share_is_tried_again_when_one_of_ours_has_ended(bench, emulator, tmp_path):
+    emulator.set_options(enqueued_tokens={"*": 10**9})  # far from full, by what is ours
+    emulator.fault("openai.batches.create", fail="token_limit_exceeded", skip=3, times=9)
+    bench.job(tmp_path, RECORDS, prompt="Echo {{ record.text }}")
+    first = advance(bench.job(tmp_path, RECORDS, prompt="Echo {{ record.text }}"))
+    assert len(first.batch_ids) == 12
+    emulator.advance(1_000)  # the nine have failed, and three are at work
+
+    second = advance(bench.job(tmp_path, RECORDS, prompt="Echo {{ record.text }}"))
+
+    assert len(second.batch_ids) == 3
+    assert (second.until, second.wake_at) == ("any", None)
+    run(bench, emulator, tmp_path)
+    assert refused(emulator) == 9
+
+
 @pytest.mark.parametrize("bench", ["openai"], indirect=True)
 def test_a_queue_that_others_fill_is_tried_again_after_a_pause(bench, emulator, tmp_path):
     emulator.fault("openai.batches.create", fail="token_limit_exceeded", times=13)

@@ -32,14 +32,6 @@ PART = 50 << 20
 
 
 @pytest.fixture
-def s3(s3_server, monkeypatch):
-    """An empty bucket, and the connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3_server.connection)
-    s3_server.control("reset")
-    return s3_server
-
-
-@pytest.fixture
 def folder(s3):
     return open_folder(f"{ROOT}/base/job")
 
