@@ -41,16 +41,12 @@ _encode = msgspec.json.Encoder().encode
 
 def encode_line(value: Any) -> bytes:
     """Return *value* as one line of JSON, with its newline."""
-    return _safe(_encode(value)) + b"\n"
+    return safe(_encode(value)) + b"\n"
 
 
-def encode_text(text: str) -> bytes:
-    """Return *text* as it stands between the quotes of a JSON string in a line."""
-    encoded = _encode(text)[1:-1]
-    return encoded if text.isascii() else _safe(encoded)
-
-
-def _safe(line: bytes) -> bytes:
-    for character, escape in _BREAKS.items():
-        line = line.replace(character.encode(), escape)
-    return line
+def safe(lines: bytes) -> bytes:
+    """Return lines of JSON with an escape in place of every character that ends a line for some readers."""
+    if not lines.isascii():
+        for character, escape in _BREAKS.items():
+            lines = lines.replace(character.encode(), escape)
+    return lines

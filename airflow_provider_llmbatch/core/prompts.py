@@ -7,7 +7,8 @@ template cannot read more than it was given.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -16,7 +17,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing as NOWHERE
 
-from airflow_provider_llmbatch.core.records import Record
+from airflow_provider_llmbatch.core.records import Block, Record
 from airflow_provider_llmbatch.exceptions import TemplateError
 
 
@@ -121,6 +122,14 @@ class Prompt:
         text = self._plain.render(record.fields) if self._plain is not None else None
         return self._rendered(record) if text is None else text
 
+    def render_all(self, block: Block) -> list[str]:
+        """Return the texts for all records of *block*.
+
+        :raises TemplateError: As :meth:`render`.
+        """
+        texts = self._plain.render_all(block.rows) if self._plain is not None else None
+        return [self.render(record) for record in block.records()] if texts is None else texts
+
     def _rendered(self, record: Record) -> str:
         try:
             return self._template.render(record=RecordView(record.fields))
@@ -188,6 +197,18 @@ class _Plain:
         except KeyError:
             return None
         return self._form % tuple(values) if _PRINTED_AS_THEY_ARE.issuperset(map(type, values)) else None
+
+    def render_all(self, rows: Sequence[Mapping[str, Any]]) -> list[str] | None:
+        """Return the text of every row, or ``None`` where :meth:`render` has to look at each. No call per row."""
+        if not self.fields:
+            return [self._form % ()] * len(rows)
+        try:
+            columns = [list(map(itemgetter(name), rows)) for name in self.fields]
+        except KeyError:
+            return None
+        if not all(_PRINTED_AS_THEY_ARE.issuperset(map(type, column)) for column in columns):
+            return None
+        return list(map(self._form.__mod__, zip(*columns, strict=True)))
 
 
 def _field_of(node: nodes.Node) -> str | None:

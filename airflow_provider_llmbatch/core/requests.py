@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_llmbatch.core.prompts import Prompt
-from airflow_provider_llmbatch.core.records import Record
+from airflow_provider_llmbatch.core.records import Block, Record
 from airflow_provider_llmbatch.core.schemas import OutputSchema, Tool
 from airflow_provider_llmbatch.exceptions import InputError
 
@@ -74,6 +74,32 @@ class Request(NamedTuple):
     line: bytes
     lane: str = ""
     inputs: int = 0
+
+
+class Requests(NamedTuple):
+    """Requests of consecutive records, all of one kind.
+
+    :ivar first: Index of the first record.
+    :ivar total: How many there are.
+    :ivar lines: Their lines, one after the other.
+    :ivar lane: As in :class:`Request`.
+    :ivar inputs: Of each.
+    """
+
+    first: int
+    total: int
+    lines: bytes
+    lane: str = ""
+    inputs: int = 0
+
+    def halves(self) -> tuple[Requests, Requests]:
+        """Return them in two parts; there must be at least two."""
+        middle = self.total // 2
+        lines = self.lines.splitlines(keepends=True)
+        return (
+            self._replace(total=middle, lines=b"".join(lines[:middle])),
+            self._replace(first=self.first + middle, total=self.total - middle, lines=b"".join(lines[middle:])),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +176,9 @@ class Composer:
         """How many rendered texts a uniform ask has."""
         return len(self._templates)
 
-    def texts(self, record: Record) -> list[str]:
-        """Return the rendered texts of a uniform ask: the prompt, and the system text if that is a template."""
-        return [template.render(record) for template in self._templates]
+    def texts(self, block: Block) -> list[Sequence[str]]:
+        """Return the rendered texts of uniform asks: the prompts, and the system texts if that is a template."""
+        return [template.render_all(block) for template in self._templates]
 
     def ask(self, texts: Sequence[str]) -> Ask:
         """Return the uniform ask with these *texts*."""
@@ -261,8 +287,8 @@ def job_id(*, dag_id: str, run_id: str, task_id: str, map_index: int, fingerprin
     return sha256("\0".join(parts).encode()).hexdigest()[:10]
 
 
-def custom_id(job: str, round_: int, index: int) -> str:
-    """Return the id that the vendor echoes with the answer to record *index* of round *round_*."""
+def custom_id(job: str, round_: int, index: int | Literal[""]) -> str:
+    """Return the id that the vendor echoes with the answer to record *index* of round *round_*; ``""``: its start."""
     return f"{job}-{round_}-{index}"
 
 

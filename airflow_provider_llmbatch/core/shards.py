@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Request
+from airflow_provider_llmbatch.core.requests import Requests
 from airflow_provider_llmbatch.exceptions import RequestTooLargeError
 
 
@@ -42,7 +42,7 @@ class _Filling(NamedTuple):
 
 
 class Cutter:
-    """Decides, line by line, into which shard a request goes.
+    """Decides into which shard requests go.
 
     Order is kept, never packed: within a lane, shard *n* is full before shard *n + 1* begins.
     """
@@ -53,35 +53,39 @@ class Cutter:
         self._open: dict[str, _Filling] = {}
         self._next = 0
 
-    def place(self, request: Request, index: int) -> int:
-        """Return the number of the shard that takes *request*, the one of record *index*.
+    def place(self, requests: Requests) -> int | None:
+        """Return the number of the shard that takes all of *requests*, or ``None`` if they belong to several.
 
-        :raises RequestTooLargeError: The request alone exceeds what a batch may hold.
+        :raises RequestTooLargeError: A request alone exceeds what a batch may hold.
         """
-        size = len(request.line)
-        self._check(size, request.inputs, index)
-        filling = self._open.get(request.lane)
-        if filling is None or self._is_too_much(filling, size, request.inputs):
-            filling = _Filling(self._next)
+        filling = self._open.get(requests.lane)
+        fuller = filling and self._with(filling, requests)
+        if fuller is None:
+            if requests.total > 1:
+                return None
+            self._check(requests)
+            fuller = _Filling(self._next, 1, len(requests.lines), requests.inputs)
             self._next += 1
-        self._open[request.lane] = _Filling(
-            filling.number, filling.requests + 1, filling.bytes + size, filling.inputs + request.inputs
-        )
-        return filling.number
+        self._open[requests.lane] = fuller
+        return fuller.number
 
     def is_full(self, number: int) -> bool:
         """Return whether no later request can go to shard *number*."""
         return all(number != filling.number for filling in self._open.values())
 
-    def _is_too_much(self, filling: _Filling, size: int, inputs: int) -> bool:
+    def _with(self, filling: _Filling, more: Requests) -> _Filling | None:
+        """Return *filling* with *more* requests, or ``None`` where that is too much."""
+        count, inputs = filling.requests + more.total, filling.inputs + more.total * more.inputs
+        size = filling.bytes + len(more.lines)
         limits = self._limits
-        return (
-            filling.requests >= limits.max_requests
-            or filling.bytes + size > self._room
-            or (limits.max_inputs is not None and filling.inputs + inputs > limits.max_inputs)
-        )
+        if count > limits.max_requests or size > self._room:
+            return None
+        if limits.max_inputs is not None and inputs > limits.max_inputs:
+            return None
+        return _Filling(filling.number, count, size, inputs)
 
-    def _check(self, size: int, inputs: int, index: int) -> None:
+    def _check(self, request: Requests) -> None:
+        size, inputs, index = len(request.lines), request.inputs, request.first
         limits = self._limits
         if size > self._room:
             raise RequestTooLargeError(

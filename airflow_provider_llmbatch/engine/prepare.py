@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import islice
 
 from airflow_provider_llmbatch.core.manifest import Round
-from airflow_provider_llmbatch.core.records import Record, number
-from airflow_provider_llmbatch.core.requests import SAME, Ask, Composer, Request, custom_id
+from airflow_provider_llmbatch.core.records import number
+from airflow_provider_llmbatch.core.requests import SAME, custom_id
 from airflow_provider_llmbatch.core.shards import Shard
-from airflow_provider_llmbatch.core.stencil import stencil_of
 from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
+from airflow_provider_llmbatch.engine.asking import Asker
 from airflow_provider_llmbatch.engine.job import Job, Plan
-from airflow_provider_llmbatch.engine.twins import Ledger, write_twins
-from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests
+from airflow_provider_llmbatch.engine.twins import Ledger, Repeats, write_twins
+from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests, records_of
 from airflow_provider_llmbatch.engine.writing import RecordFiles, ShardFiles
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, SourceError
+from airflow_provider_llmbatch.sources import blocks_of
+
+SUSPECTS = 1000
+"""Keys that are looked into at most when some of them may be the same: one that comes twice is one too many."""
 
 
 def prepare_first(job: Job) -> None:
@@ -30,14 +34,9 @@ def prepare_first(job: Job) -> None:
             "that asks; this one only goes on with what that one prepared."
         )
     job.folder.ask(job.plan.question)
-    ledger = Ledger() if job.plan.dedupe else None
     with RecordFiles(job) as records, ShardFiles(job, 1) as shards:
-        _write(job, job.plan, records, shards, ledger)
-        if not records.count:
-            raise SourceError(f"source {job.plan.source!r} holds no records. Nothing was sent.")
-        records.close()
-        twins = write_twins(job, ledger) if ledger else 0
-        made = _without_twins(job, shards, ledger) if ledger and twins else shards.close()
+        are_alike = _write(job, job.plan, records, shards)
+        twins, made = _without_twins(job, shards) if are_alike and job.plan.dedupe else (0, shards.close())
     job.record(
         "prepared",
         round_=1,
@@ -50,44 +49,51 @@ def prepare_first(job: Job) -> None:
     _announce(job, 1, made, twins)
 
 
-def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles, ledger: Ledger | None) -> None:
-    write = _writer(job, plan)
-    for record in number(plan.source.rows(), key=plan.key):
-        name = custom_id(job.spec.job_id, 1, record.index)
-        request = write(name, record)
-        shards.add(request, record.index)
-        records.add(record)
-        if ledger is not None:
-            ledger.note(record.index, request.line, name)
+def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bool:
+    """Read the source to its end; return whether some requests may be the same, word for word."""
+    asker, keys = Asker(job, plan), Repeats()
+    for block in number(blocks_of(plan.source), key=plan.key):
+        for requests in asker.ask(block):
+            shards.add_all(requests)
+        records.add(block)
+        keys.note(map(hash, block.keys or ()))
+    records.close()
+    if not records.count:
+        raise SourceError(f"source {plan.source!r} holds no records. Nothing was sent.")
+    _refuse_repeated(job, keys, records.files)
+    return next(asker.alike.found(), None) is not None
 
 
-def _writer(job: Job, plan: Plan) -> Callable[[str, Record], Request]:
-    """Return a function from a custom id and a record to the request; it is quick where only texts differ."""
-    compose = Composer(plan.question, job.context)
-
-    def encode(name: str, ask: Ask) -> Request:
-        return job.hook.encode(name, ask, job.spec.endpoint)
-
-    def in_full(name: str, record: Record) -> Request:
-        try:
-            return encode(name, compose(record))
-        except InputError as error:
-            if "index" in error.context:
-                raise
-            raise type(error)(f"record {record.index} (key {record.key!r}): {error}", index=record.index) from None
-
-    stencil = stencil_of(compose, encode)
-    if stencil is None:
-        return in_full
-    return lambda name, record: stencil.write(name, record) or in_full(name, record)
+def _refuse_repeated(job: Job, keys: Repeats, files: int) -> None:
+    """Refuse a key that came twice: two rows could not be told apart later."""
+    suspects = set(islice(keys.found(), SUSPECTS))
+    firsts: dict[str, int] = {}
+    for record in records_of(job, files) if suspects else ():
+        if hash(record.key) in suspects and firsts.setdefault(record.key, record.index) != record.index:
+            raise InputError(
+                f"record {record.index}: key {job.spec.key!r} = {record.key!r} is a duplicate, record "
+                f"{firsts[record.key]} has it; a key names one record for ever. Nothing was sent. Remove the "
+                "duplicate, or leave `key` out to name records by their position.",
+                index=record.index,
+                key=record.key,
+            )
 
 
-def _without_twins(job: Job, written: ShardFiles, ledger: Ledger) -> list[Shard]:
-    """Cut the requests again, each repeated one left out; they were only on this machine's disk so far."""
+def _without_twins(job: Job, written: ShardFiles) -> tuple[int, list[Shard]]:
+    """Cut the requests again, each repeated one left out; they were only on this machine's disk so far.
+
+    :return: How many were left out, and the shards.
+    """
+    ledger = Ledger()
+    for index, line, _ in written.without(iter(())):
+        ledger.note(index, line, custom_id(job.spec.job_id, 1, index))
+    twins = write_twins(job, ledger)
+    if not twins:
+        return 0, written.close()
     with ShardFiles(job, 1) as shards:
         for index, line, lane in written.without(index for index, _ in ledger.twins()):
             shards.add(job.hook.revise(custom_id(job.spec.job_id, 1, index), line, SAME, lane), index)
-        return shards.close()
+        return twins, shards.close()
 
 
 def prepare_next(job: Job) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import msgspec
 
@@ -60,6 +61,46 @@ class Spill:
 
     def _path(self, part: int) -> Path:
         return Path(self._folder.name) / str(part)
+
+
+class Repeats:
+    """Finds hashes that came more than once among any number of them.
+
+    They wait in sorted runs in a file on the worker's own disk.
+    """
+
+    RUN = 1 << 17
+    PARTS = 64
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile(prefix="llmbatch-", buffering=0)  # noqa: SIM115 - closed with the object
+        self._run = array("q")
+        self._cuts: list[list[int]] = []
+
+    def note(self, hashes: Iterable[int]) -> None:
+        """Take some hashes in; each has at most 64 bits, with a sign."""
+        self._run.extend(hashes)
+        if len(self._run) >= self.RUN:
+            self._spill()
+
+    def found(self) -> Iterator[int]:
+        """Yield each hash that came more than once."""
+        self._spill()
+        for part in range(self.PARTS):
+            hashes = array("q")
+            for start, *cuts in self._cuts:
+                bounds = [0, *cuts][part : part + 2]
+                hashes.frombytes(os.pread(self._file.fileno(), 8 * (bounds[1] - bounds[0]), start + 8 * bounds[0]))
+            if len(set(hashes)) < len(hashes):
+                yield from (value for value, count in Counter(hashes).items() if count > 1)
+
+    def _spill(self) -> None:
+        ordered = array("q", sorted(self._run))
+        step = 2**64 // self.PARTS
+        cuts = [bisect_left(ordered, part * step - 2**63) for part in range(1, self.PARTS)]
+        self._cuts.append([self._file.tell(), *cuts, len(ordered)])
+        self._file.write(ordered)
+        self._run = array("q")
 
 
 class Ledger:

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ from airflow_provider_llmbatch.engine.reading import name_in, read
 T = TypeVar("T")
 
 _line = msgspec.json.Decoder(Line).decode
-_record = msgspec.json.Decoder(Record).decode
+_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -166,11 +166,23 @@ def requests_of(job: Job, round_: Round) -> Iterator[Asked]:
     return in_order(round_.shards, lambda shard: _requests(job, shard), lambda asked: asked.index)
 
 
-def records_of(job: Job) -> Iterator[Record]:
-    """Yield every record in the order of the index."""
-    for number in range(job.manifest.rounds[0].prepared.record_files):
+def records_of(job: Job, files: int | None = None) -> Iterator[Record]:
+    """Yield every record in the order of the index.
+
+    :param files: How many files hold them, while that is not written down yet.
+    """
+    if files is None:
+        files = job.manifest.rounds[0].prepared.record_files
+    key = job.spec.key
+    for index, line in enumerate(_lines_of(job, files)):
+        fields = _fields(line)
+        yield Record(index, str(index) if key is None else str(fields[key]), fields)
+
+
+def _lines_of(job: Job, files: int) -> Iterator[bytes]:
+    for number in range(files):
         with job.folder.files.local(job.folder.records_name(number)).open("rb") as file:
-            yield from map(_record, file)
+            yield from file
 
 
 def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:

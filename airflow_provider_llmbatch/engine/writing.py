@@ -12,22 +12,23 @@ from typing import IO, Any
 import msgspec
 
 from airflow_provider_llmbatch.core.manifest import stem
-from airflow_provider_llmbatch.core.records import Record
-from airflow_provider_llmbatch.core.requests import Request, index_of
+from airflow_provider_llmbatch.core.records import Block
+from airflow_provider_llmbatch.core.requests import Request, Requests, index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.window import limits_of
 
-BUFFER = 1 << 20
+BUFFER = 1 << 16
+"""Blocks are larger, and are written past the buffer."""
 PER_FILE = 100_000
-"""Records in one file: what one step of the work has to fetch from a bucket."""
+"""Records in one file, and up to a block more: what one step of the work has to fetch from a bucket."""
 
 _line = msgspec.json.Decoder(Line).decode
 
 
 class RecordFiles:
-    """The records in their order.
+    """The records in their order, as lines of JSON. Index and key are not among them: they follow from the order.
 
     :ivar count: Records so far.
     :ivar files: Files so far.
@@ -37,9 +38,10 @@ class RecordFiles:
         self.count = self.files = 0
         self._folder = job.folder
         self._columns: dict[str, None] = {}
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder().encode_lines
         self._stack = ExitStack()
         self._file: IO[bytes] | None = None
+        self._full_at = 0
 
     def __enter__(self) -> RecordFiles:
         return self
@@ -52,14 +54,15 @@ class RecordFiles:
         """The records' columns in the order they were first seen."""
         return list(self._columns)
 
-    def add(self, record: Record) -> None:
-        """Write one record."""
-        if self._file is None or self.count % PER_FILE == 0:
+    def add(self, block: Block) -> None:
+        """Write some records."""
+        if self._file is None or self.count >= self._full_at:
             self._file = self._next()
-        self._file.write(self._encode(record) + b"\n")
-        self.count += 1
-        if not record.fields.keys() <= self._columns.keys():
-            self._columns |= dict.fromkeys(record.fields)
+            self._full_at = self.count + PER_FILE
+        self._file.write(block.lines or self._encode(block.rows))
+        self.count += len(block.rows)
+        for shape in block.shapes:
+            self._columns |= dict.fromkeys(shape)
 
     def close(self) -> None:
         """Complete the last file."""
@@ -90,13 +93,21 @@ class ShardFiles:
             shard.abandon()
 
     def add(self, request: Request, index: int) -> None:
-        """Put one request into its shard."""
-        place = self._cutter.place(request, index)
+        """Put the request of record *index* into its shard."""
+        self.add_all(Requests(index, 1, *request))
+
+    def add_all(self, requests: Requests) -> None:
+        """Put each request into its shard."""
+        place = self._cutter.place(requests)
+        if place is None:
+            for half in requests.halves():
+                self.add_all(half)
+            return
         if place not in self._shards:
             self._finish_full()
-            self._shards[place] = _ShardFile(self._job, self._round, place, request.lane)
+            self._shards[place] = _ShardFile(self._job, self._round, place, requests.lane)
             self._open.add(place)
-        self._shards[place].add(request.line, index)
+        self._shards[place].add(requests)
 
     def _finish_full(self) -> None:
         for place in [place for place in self._open if self._cutter.is_full(place)]:
@@ -135,13 +146,13 @@ class _ShardFile:
         )
         self._file = self._path.open("wb", buffering=BUFFER)
 
-    def add(self, line: bytes, index: int) -> None:
-        self._file.write(line)
-        self._digest.update(line)
-        self._first = index if not self._count else self._first
-        self._last = index
-        self._count += 1
-        self._bytes += len(line)
+    def add(self, requests: Requests) -> None:
+        self._file.write(requests.lines)
+        self._digest.update(requests.lines)
+        self._first = requests.first if not self._count else self._first
+        self._last = requests.first + requests.total - 1
+        self._count += requests.total
+        self._bytes += len(requests.lines)
 
     def requests(self) -> Iterator[tuple[int, bytes, str]]:
         """Yield index, line and lane of every request."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from airflow_provider_llmbatch.core.records import Rows, in_blocks
 from airflow_provider_llmbatch.exceptions import SourceError
 from airflow_provider_llmbatch.sources.sql import SqlSource
 
-__all__ = ["Source", "SqlSource", "open_source", "sealed"]
+__all__ = ["Source", "SqlSource", "blocks_of", "open_source", "sealed"]
 
 
 @runtime_checkable
@@ -28,6 +29,12 @@ class Source(Protocol):
         :raises SourceError: It is missing, or something in it is not a row.
         """
         ...
+
+
+def blocks_of(source: Source) -> Iterator[Rows]:
+    """Yield the rows of *source*, many at once; a source may have a quicker way to do that than row by row."""
+    blocks = getattr(source, "blocks", None)
+    return blocks() if blocks else in_blocks(source.rows())
 
 
 def open_source(value: object) -> Source:

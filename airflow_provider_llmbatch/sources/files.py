@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
+from airflow_provider_llmbatch.core.records import Rows
 from airflow_provider_llmbatch.exceptions import SourceError
 from airflow_provider_llmbatch.sources.tables import read_parquet
 from airflow_provider_llmbatch.sources.text import read_csv, read_jsonl, read_jsonl_gz
 
-Reader = Callable[[str, IO[bytes]], Iterator[tuple[str, Mapping[str, Any]]]]
+Reader = Callable[[str, IO[bytes]], Iterator[Rows]]
 
 READERS: Mapping[str, Reader] = {
     ".jsonl": read_jsonl,
@@ -58,6 +59,12 @@ class FileSource:
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the rows of every file, in order."""
+        for block in self.blocks():
+            for place, row in enumerate(block.rows):
+                yield block.where(place), row
+
+    def blocks(self) -> Iterator[Rows]:
+        """Yield the same rows, many at once."""
         files = self._files()
         read = self._reader(files)
         for found in files:

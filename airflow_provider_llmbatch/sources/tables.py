@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
+from airflow_provider_llmbatch.core.records import Rows, in_blocks
 from airflow_provider_llmbatch.exceptions import InputError, SourceError
 from airflow_provider_llmbatch.sources.values import plain_row
 
@@ -20,8 +21,12 @@ BATCH = 1024
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
-def read_parquet(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_parquet(uri: str, file: IO[bytes]) -> Iterator[Rows]:
     """Yield the rows of a Parquet file. No more than one row group of it is in memory."""
+    return in_blocks(_parquet_rows(uri, file))
+
+
+def _parquet_rows(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import_pyarrow(f"source {uri!r}")
     import pyarrow
     import pyarrow.parquet

@@ -6,39 +6,80 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import IO, Any
 
 import jsonlines
+import msgspec
 
 from airflow_provider_llmbatch.core import jsonl
+from airflow_provider_llmbatch.core.records import BLOCK_BYTES, Rows, in_blocks
 from airflow_provider_llmbatch.exceptions import SourceError
 
 _MAX_CSV_FIELD = 2**31 - 1  # Python's own limit of 131,072 characters refuses a long review
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def read_jsonl(uri: str, file: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_jsonl(uri: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[Rows]:
     """Yield the rows of JSON lines."""
-    try:
-        for number, row in jsonl.read(file):
-            if not isinstance(row, dict):
-                raise _bad(uri, number, f": a record is a JSON object; this line is a {type(row).__name__}")
-            yield f"{uri}, line {number}", row
-    except jsonlines.InvalidLineError as error:
-        reason = error.__cause__ or "null is not a record"
-        raise _bad(uri, error.lineno, f" is not JSON: {reason}") from None
+    before = 0
+    for text in _blocks(file):
+        lines = text.split(b"\n")
+        try:
+            rows = list(map(_decode, lines))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            yield from in_blocks(_read_lines(uri, lines, before))  # blank lines, a byte order mark, or an error
+        else:
+            yield Rows(rows, partial(_line_of, uri, before + 1), text + b"\n")
+        before += len(lines)
 
 
-def read_jsonl_gz(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_jsonl_gz(uri: str, file: IO[bytes]) -> Iterator[Rows]:
     """Yield the rows of JSON lines in a gzip file."""
     try:
-        yield from read_jsonl(uri, _unzipped(file))
-    except (gzip.BadGzipFile, zlib.error) as error:
+        with gzip.open(file) as unzipped:
+            yield from read_jsonl(uri, unzipped)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"source {uri!r} is not whole: {error}. Nothing was sent.", uri=uri) from None
 
 
-def read_csv(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _blocks(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """Yield whole lines, many at once, without the last newline."""
+    pieces: list[bytes] = []
+    while chunk := file.read(BLOCK_BYTES):
+        head, newline, tail = chunk.rpartition(b"\n")
+        if newline:
+            yield b"".join([*pieces, head])
+            pieces = []
+        pieces.append(tail)
+    rest = b"".join(pieces)
+    if rest:
+        yield rest
+
+
+def _line_of(uri: str, first: int, place: int) -> str:
+    return f"{uri}, line {first + place}"
+
+
+def _read_lines(uri: str, lines: list[bytes], before: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the rows of some lines one by one, and say what is wrong with one that is none."""
+    try:
+        for number, row in jsonl.read(lines):
+            if not isinstance(row, dict):
+                raise _bad(uri, before + number, f": a record is a JSON object; this line is a {type(row).__name__}")
+            yield _line_of(uri, before, number), row
+    except jsonlines.InvalidLineError as error:
+        reason = error.__cause__ or "null is not a record"
+        raise _bad(uri, before + error.lineno, f" is not JSON: {reason}") from None
+
+
+def read_csv(uri: str, file: IO[bytes]) -> Iterator[Rows]:
     """Yield the rows of CSV; every value is text."""
+    return in_blocks(_csv_rows(uri, file))
+
+
+def _csv_rows(uri: str, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     csv.field_size_limit(_MAX_CSV_FIELD)
     reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
     try:
@@ -62,15 +103,6 @@ def _check_header(uri: str, names: Sequence[str]) -> None:
 
 def _bad(uri: str, line: int, what: str) -> SourceError:
     return SourceError(f"{uri}, line {line}{what}. Nothing was sent. Correct or remove the line.", uri=uri, line=line)
-
-
-def _unzipped(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a gzip file. One that was cut raises EOFError, which ``jsonlines`` takes for the end."""
-    try:
-        with gzip.open(file) as lines:
-            yield from lines
-    except EOFError as error:
-        raise gzip.BadGzipFile(str(error)) from None
 
 
 def _first_not_utf8(file: IO[bytes]) -> int:

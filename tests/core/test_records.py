@@ -1,13 +1,16 @@
 """Rows get an index and a key, and what could not be matched again later is refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_llmbatch.core.records import number
+from airflow_provider_llmbatch.core.records import BLOCK_BYTES, BLOCK_ROWS, in_blocks, number
 from airflow_provider_llmbatch.exceptions import InputError
 
 
 def numbered(*rows, key=None):
-    return list(number(((f"rows.csv, line {line}", row) for line, row in enumerate(rows, 2)), key=key))
+    source = in_blocks((f"rows.csv, line {line}", row) for line, row in enumerate(rows, 2))
+    return [record for block in number(source, key=key) for record in block.records()]
 
 
 def test_without_a_key_column_the_index_names_the_record():
@@ -38,14 +41,6 @@ def test_a_record_without_its_key_is_refused(row):
         numbered({"id": "fine"}, row, key="id")
 
 
-@pytest.mark.parametrize(("first", "second"), [("a", "a"), (5, "5")], ids=["same-text", "a-number-and-its-text"])
-def test_a_key_that_came_before_is_refused_with_the_place_of_the_second(first, second):
-    with pytest.raises(InputError, match=f"line 3: key 'id' = {str(second)!r} is a duplicate") as caught:
-        numbered({"id": first}, {"id": second}, key="id")
-
-    assert caught.value.context == {"index": 1, "key": str(second)}
-
-
 def test_equal_records_without_a_key_column_are_different_records():
     assert len(numbered({"text": "same"}, {"text": "same"})) == 2
 
@@ -67,10 +62,38 @@ def test_a_column_name_that_is_not_text_is_refused():
 
 
 def test_rows_are_numbered_as_a_stream():
-    endless = (("here", {"text": "a"}) for _ in iter(int, 1))
-    records = number(endless, key=None)
+    endless = (("here", {"text": "a" * 1000}) for _ in iter(int, 1))
+    blocks = number(in_blocks(endless), key=None)
 
-    assert [next(records).index for _ in range(3)] == [0, 1, 2]
+    first, second = next(blocks), next(blocks)
+
+    assert second.first == len(first.rows)
+
+
+def test_a_block_is_cut_where_it_gets_large_and_never_grows_by_more_than_one_row():
+    large = "x" * BLOCK_BYTES
+    rows = [{"n": 0}, {"text": large}, {"messages": [{"content": large}]}, *({"n": n} for n in range(BLOCK_ROWS + 1))]
+
+    blocks = list(in_blocks(("here", row) for row in rows))
+
+    assert [len(block.rows) for block in blocks] == [2, 1, BLOCK_ROWS, 1]
+    assert [row for block in blocks for row in block.rows] == rows
+
+
+def test_columns_are_told_once_in_the_order_they_come():
+    rows = [{"a": 1, "b": 2}, {"b": 3}, {"a": 4, "b": 5}, {"b": 6, "c": 7}, {"b": 8}]
+
+    (block,) = number(in_blocks(("here", row) for row in rows), key=None)
+
+    assert block.shapes == [("a", "b"), ("b",), ("b", "c")]
+
+
+@given(st.lists(st.integers(), min_size=2), st.booleans())
+def test_the_halves_of_a_block_are_the_block(values, has_keys):
+    rows = [{"id": value} for value in values]
+    (block,) = number(in_blocks(("here", row) for row in rows), key="id" if has_keys else None)
+
+    assert [record for half in block.halves() for record in half.records()] == list(block.records())
 
 
 def test_a_record_keeps_its_own_copy_of_the_row():

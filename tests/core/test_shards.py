@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.limits import Limits
-from airflow_provider_llmbatch.core.requests import Request
+from airflow_provider_llmbatch.core.requests import Requests
 from airflow_provider_llmbatch.core.shards import Cutter
 from airflow_provider_llmbatch.exceptions import RequestTooLargeError
 
@@ -24,12 +24,12 @@ def cut(lines, limits=LIMITS):
     cutter = Cutter(limits)
     shards = defaultdict(list)
     for index, (size, lane) in enumerate(lines):
-        shards[cutter.place(request(size, lane), index)].append((index, size, lane))
+        shards[cutter.place(request(size, lane, index=index))].append((index, size, lane))
     return dict(shards)
 
 
-def request(size, lane="m", inputs=0):
-    return Request(b"x" * size, lane, inputs)
+def request(size, lane="m", inputs=0, index=0):
+    return Requests(index, 1, b"x" * size, lane, inputs)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_lanes_are_kept_apart_and_each_fills_its_own_shards():
 )
 def test_inputs_are_counted_over_all_requests_of_a_shard(inputs, counts):
     cutter = Cutter(replace(LIMITS, max_inputs=4))
-    placed = [cutter.place(request(1, inputs=count), index) for index, count in enumerate(inputs)]
+    placed = [cutter.place(request(1, inputs=count)) for count in inputs]
 
     assert [placed.count(number) for number in sorted(set(placed))] == counts
 
 
 def test_a_request_with_more_inputs_than_a_batch_takes_is_refused():
     with pytest.raises(RequestTooLargeError, match=r"record 3: its request has 5 inputs; one batch takes at most 4"):
-        Cutter(replace(LIMITS, max_inputs=4)).place(request(1, inputs=5), 3)
+        Cutter(replace(LIMITS, max_inputs=4)).place(request(1, inputs=5, index=3))
 
 
 @pytest.mark.parametrize(("size", "envelope", "room"), [(101, 0, "100"), (100, 1, "99")])
@@ -87,11 +87,11 @@ def test_a_request_that_fits_no_shard_is_refused_before_anything_is_sent(size, e
 
 def test_a_refused_request_leaves_the_cut_as_it_was():
     cutter = Cutter(LIMITS)
-    cutter.place(request(10), 0)
+    cutter.place(request(10))
     with pytest.raises(RequestTooLargeError):
-        cutter.place(request(101), 1)
+        cutter.place(request(101))
 
-    assert cutter.place(request(90), 2) == 0
+    assert cutter.place(request(90)) == 0
 
 
 @given(
@@ -127,7 +127,7 @@ def test_a_shard_that_is_called_full_gets_nothing_more(lines):
     cutter = Cutter(LIMITS)
     full = set()
     for index, (size, lane) in enumerate(lines):
-        place = cutter.place(request(size, lane), index)
+        place = cutter.place(request(size, lane, index=index))
         assert place not in full
         full |= {number for number in range(place + 1) if cutter.is_full(number)}
 
@@ -139,3 +139,27 @@ def test_within_a_lane_a_shard_is_full_before_the_next_begins(sizes):
     for shard, following in pairwise(shards):
         filled = sum(size for _, size, _ in shard)
         assert len(shard) == LIMITS.max_requests or filled + following[0][1] > LIMITS.max_bytes
+
+
+@given(sizes=st.lists(st.integers(2, 60), min_size=1, max_size=60), inputs=st.integers(0, 3), many=st.integers(1, 60))
+def test_many_at_once_are_cut_as_one_by_one(sizes, inputs, many):
+    limits = replace(LIMITS, max_inputs=8)
+    lines = [b"x" * (size - 1) + b"\n" for size in sizes]
+    singly, together = Cutter(limits), Cutter(limits)
+    expected = [singly.place(Requests(index, 1, line, "m", inputs)) for index, line in enumerate(lines)]
+    places = {}
+
+    def place(requests):
+        number = together.place(requests)
+        if number is None:
+            for half in requests.halves():
+                place(half)
+        else:
+            for index in range(requests.first, requests.first + requests.total):
+                places[index] = number
+
+    for first in range(0, len(lines), many):
+        some = lines[first : first + many]
+        place(Requests(first, len(some), b"".join(some), "m", inputs))
+
+    assert [places[index] for index in range(len(lines))] == expected

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.prompts import Prompt
-from airflow_provider_llmbatch.core.records import Record
-from airflow_provider_llmbatch.core.requests import Composer, Question
+from airflow_provider_llmbatch.core.records import Block
+from airflow_provider_llmbatch.core.requests import Composer, Question, Requests
 from airflow_provider_llmbatch.core.schemas import output_schema
 from airflow_provider_llmbatch.core.stencil import stencil_of
 from airflow_provider_llmbatch.exceptions import TemplateError
@@ -52,23 +52,26 @@ def encoder(name):
 
 @pytest.mark.parametrize("endpoint", HOOKS)
 @pytest.mark.parametrize("asked", QUESTIONS)
-@given(row=ROWS, index=st.integers(0, 10**9))
-def test_a_request_from_a_stencil_is_the_hooks_own(endpoint, asked, row, index):
+@given(rows=st.lists(ROWS, min_size=1, max_size=4), index=st.integers(0, 10**9))
+def test_requests_from_a_stencil_are_the_hooks_own(endpoint, asked, rows, index):
     encode = encoder(endpoint)
     composer = Composer(Question(model="m-1", prompt=PROMPT, **QUESTIONS[asked]))
-    record = Record(index, "key", row)
+    block = Block(index, rows)
 
-    written = stencil_of(composer, encode).write(f"0123456789-1-{index}", record)
+    written = stencil_of(composer, encode, "0123456789-1-").write(index, composer.texts(block))
 
-    assert written == encode(f"0123456789-1-{index}", composer(record))
+    made = [encode(f"0123456789-1-{record.index}", composer(record)) for record in block.records()]
+    assert written == Requests(index, len(rows), b"".join(one.line for one in made), made[0].lane, made[0].inputs)
 
 
-@given(row=ROWS)
-def test_a_plain_template_prints_what_jinja_prints(row):
-    record = Record(0, "key", row)
+@given(rows=st.lists(ROWS, min_size=1, max_size=4))
+def test_a_plain_template_prints_what_jinja_prints(rows):
+    block = Block(0, rows)
     plain, full = Prompt(PROMPT), Prompt(PROMPT + "{% if false %}{% endif %}")
 
-    assert plain.render(record) == full.render(record)
+    expected = [full.render(record) for record in block.records()]
+    assert plain.render_all(block) == full.render_all(block) == expected
+    assert [plain.render(record) for record in block.records()] == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_only_text_and_fields_are_plain(template, is_plain):
 
 def test_a_missing_field_is_told_as_ever():
     with pytest.raises(TemplateError, match=r"record 3 \(key 'k'\) has no field 'title'"):
-        Prompt("{{ record.title }}").render(Record(3, "k", {"text": "x"}))
+        Prompt("{{ record.title }}").render_all(Block(2, [{"title": "y"}, {"text": "x"}], ["j", "k"]))
 
 
 @pytest.mark.parametrize(
@@ -107,11 +110,12 @@ def test_a_missing_field_is_told_as_ever():
     ],
 )
 def test_requests_that_differ_in_more_than_their_texts_have_no_stencil(question):
-    assert stencil_of(Composer(Question(**{"model": "m-1"} | question)), encoder("chat")) is None
+    assert stencil_of(Composer(Question(**{"model": "m-1"} | question)), encoder("chat"), "name-") is None
 
 
 @pytest.mark.parametrize("prompt", ["", "{{ record.text }}"])
 def test_an_empty_text_is_left_to_the_hook(prompt):
-    stencil = stencil_of(Composer(Question(model="m-1", prompt=prompt)), encoder("chat"))
+    composer = Composer(Question(model="m-1", prompt=prompt))
+    stencil = stencil_of(composer, encoder("chat"), "name-")
 
-    assert stencil is None or stencil.write("id", Record(0, "k", {"text": ""})) is None
+    assert stencil is None or stencil.write(0, composer.texts(Block(0, [{"text": "x"}, {"text": ""}]))) is None

@@ -12,7 +12,7 @@ from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 from tests.operators.conftest import context, vendor  # noqa: F401 - the fixture
 from tests.operators.gestures import ALL, fire
 
-MANY = 70_001
+MANY = 700_001
 
 
 @pytest.fixture

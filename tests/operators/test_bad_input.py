@@ -53,7 +53,9 @@ CASES = [
     ),
     pytest.param({"prompt": "{{ record.text"}, r"prompt, line 1: .*", id="malformed-template"),
     pytest.param({"prompt": None}, r"record 0 .* has nothing to ask.*'prompt'", id="nothing-to-ask"),
-    pytest.param({"text": GOOD * 2, "key": "id"}, r"line 2: key 'id' = 'a' is a duplicate", id="duplicate-key"),
+    pytest.param(
+        {"text": GOOD * 2, "key": "id"}, r"record 1: key 'id' = 'a' is a duplicate, record 0 has it", id="duplicate-key"
+    ),
     pytest.param({"key": "nope"}, r"line 1: the key column 'nope' is missing or empty", id="missing-key"),
     pytest.param(
         {"text": '{"text": "x", "llm_output": 1}\n'}, r"line 1: column 'llm_output' is reserved", id="reserved-column"

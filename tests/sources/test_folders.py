@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_llmbatch._compat import ObjectStoragePath
 from airflow_provider_llmbatch.core.records import number
 from airflow_provider_llmbatch.exceptions import InputError, SourceError
-from airflow_provider_llmbatch.sources import open_source
+from airflow_provider_llmbatch.sources import blocks_of, open_source
 from tests.storage.conftest import base_uri, store  # noqa: F401 - the fixtures
 
 
@@ -129,7 +129,7 @@ def test_a_file_without_the_key_column_is_named(put):
     base = put({"1.csv": b"id,text\na,x\n", "2.csv": b"text\ny\n"})
 
     with pytest.raises(InputError, match=r"/2\.csv, line 2: the key column 'id' is missing.*Nothing was sent"):
-        list(number(open_source(base).rows(), key="id"))
+        list(number(blocks_of(open_source(base)), key="id"))
 
 
 def test_every_file_is_part_of_the_identity(put):

@@ -62,14 +62,6 @@ def test_a_line_that_is_not_a_record_is_named(read, name, data, line, message):
     assert caught.value.context["line"] == line
 
 
-def test_the_rows_before_a_bad_line_come_first(source):
-    rows = source(b'{"a":1}\nbroken\n').rows()
-
-    assert next(rows)[1] == {"a": 1}
-    with pytest.raises(SourceError, match="line 2"):
-        next(rows)
-
-
 def test_the_text_of_a_bad_line_is_not_repeated(read):
     with pytest.raises(SourceError) as caught:
         read(b'{"a": "SECRET" "b": SECRET}\n')
