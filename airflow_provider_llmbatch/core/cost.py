@@ -15,8 +15,6 @@ from typing import Any
 
 from airflow_provider_llmbatch.core.results import Usage
 
-MILLION = Decimal(1_000_000)
-
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -47,15 +45,14 @@ class Rates:
     def price(self, usage: Usage) -> Decimal:
         """Return the price of one request. Tiers depend on a single request, so price each and then add."""
         size = usage.input
-        long_writes = usage.cache_write_1h
         fresh = usage.input - usage.cached_input - usage.cache_write
-        return (
-            self.input.at(size) * fresh
-            + self.cache_read.at(size) * usage.cached_input
-            + self.cache_write_5m.at(size) * (usage.cache_write - long_writes)
-            + self.cache_write_1h.at(size) * long_writes
-            + self.output.at(size) * usage.output
-        ) / MILLION
+        cost = self.input.at(size) * fresh + self.output.at(size) * usage.output
+        if usage.cached_input:
+            cost += self.cache_read.at(size) * usage.cached_input
+        if usage.cache_write:
+            cost += self.cache_write_5m.at(size) * (usage.cache_write - usage.cache_write_1h)
+            cost += self.cache_write_1h.at(size) * usage.cache_write_1h
+        return cost.scaleb(-6)
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,8 +294,7 @@ def custom_id(job: str, round_: int, index: int | Literal[""]) -> str:
 
 def index_of(text: str, *, job: str, round_: int) -> int | None:
     """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
-    digits = text.rpartition("-")[2]
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+    start, _, digits = text.rpartition("-")
+    if start != f"{job}-{round_}" or not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
         return None
-    index = int(digits)
-    return index if custom_id(job, round_, index) == text else None
+    return None if digits[0] == "0" and digits != "0" else int(digits)

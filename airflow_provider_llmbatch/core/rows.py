@@ -108,11 +108,15 @@ def best(answers: Sequence[Answer]) -> Answer:
 
     :param answers: At least one, in the order of their rounds.
     """
+    if len(answers) == 1:
+        return answers[0]
     return max(answers, key=lambda answer: (_WORTH.get(answer.result.status, 0), answer.round))
 
 
 def usage_of(answers: Sequence[Answer]) -> Usage:
     """Add up what all *answers* took."""
+    if len(answers) == 1:
+        return answers[0].result.usage
     return sum((answer.result.usage for answer in answers), NO_USAGE)
 
 

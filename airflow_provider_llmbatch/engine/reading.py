@@ -32,8 +32,20 @@ def _mended(line: bytes) -> bytes:
     return json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
 
 
+def read_named(job: Job, line: bytes) -> tuple[str | None, Result | None]:
+    """Return the custom id and the result of one line; neither, if the line is damaged."""
+    plain = job.hook.read_plain(line)
+    if plain is not None:
+        return plain[0], _judged(job, plain[1])
+    name = name_in(line)
+    return name, None if name is None else read(job, line)
+
+
 def read(job: Job, line: bytes) -> Result:
     """Read one line; one that is JSON and still makes no sense is a bad row, not the end of the job."""
+    plain = job.hook.read_plain(line)
+    if plain is not None:
+        return _judged(job, plain[1])
     try:
         result = _parsed(job, line)
     except (AttributeError, LookupError, TypeError, ValueError, *UNREADABLE) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,12 +21,14 @@ from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.core.requests import custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
+from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.reading import name_in, read
+from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
 
 T = TypeVar("T")
 
 _line = msgspec.json.Decoder(Line).decode
+_STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 _fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -37,80 +40,113 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     lane: str
 
 
-class Offsets(NamedTuple):
-    """Where each answer of a shard lies in its results file, and what was wrong with the rest."""
+Note = Callable[[int, Result], None]
+"""Takes the verdict on one of a shard's requests, named by its position among them."""
 
-    places: dict[int, tuple[int, int]]
+
+class Offsets(NamedTuple):
+    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
+
+    :ivar starts: By the request's position among those of the shard.
+    :ivar sizes: In bytes; 0: there is no answer.
+    """
+
+    starts: array[int]
+    sizes: array[int]
     damaged: int
     duplicated: int
     foreign: int
 
 
-def locate(job: Job, shard: ShardState, path: Path) -> Offsets:
-    """Note where each answer lies. Of two lines for one request the good one counts, else the first."""
-    places: dict[int, tuple[int, int]] = {}
-    damaged = duplicated = foreign = offset = 0
-    wanted = set(indexes(job, shard))
+def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) -> Offsets:
+    """Find each answer. Of two lines for one request the good one counts, else the first.
+
+    :param note: Is told the verdict on every line that counts, and again if a better line takes its place.
+    """
+    starts, sizes = array("Q", bytes(8 * shard.shard.count)), array("Q", bytes(8 * shard.shard.count))
+    damaged = duplicated = foreign = end = 0
+    position_of = _positions(job, shard)
     with path.open("rb") as file:
         for line in file:
-            place, offset = (offset, len(line)), offset + len(line)
-            name = name_in(line)
+            start, end = end, end + len(line)
+            name, result = read_named(job, line) if note else (name_in(line), None)
             if name is None:
                 damaged += bool(line.strip())
                 continue
-            index = index_of(name, job=job.spec.job_id, round_=shard.round)
-            if index is None or index not in wanted:
+            position = position_of(name)
+            if position is None:
                 foreign += 1
-            elif index not in places:
-                places[index] = place
-            else:
+                continue
+            if sizes[position]:
                 duplicated += 1
-                if read(job, line).status == "succeeded" != read(job, _at(path, places[index])).status:
-                    places[index] = place
-    return Offsets(places, damaged, duplicated, foreign)
+                before = read(job, _at(path, starts[position], sizes[position]))
+                if before.status == "succeeded" or read(job, line).status != "succeeded":
+                    continue
+            starts[position], sizes[position] = start, len(line)
+            if note and result:
+                note(position, result)
+    return Offsets(starts, sizes, damaged, duplicated, foreign)
+
+
+def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
+    """Return a function from a custom id to its request's position in *shard*; ``None``: it is of no request there."""
+    of_shard, round_, job_id = shard.shard, shard.round, job.spec.job_id
+    found = indexes(job, shard)
+    if isinstance(found, range):
+        first, count = of_shard.first, of_shard.count
+
+        def position_of(name: str) -> int | None:
+            index = index_of(name, job=job_id, round_=round_)
+            return None if index is None or not 0 <= index - first < count else index - first
+
+        return position_of
+    positions: dict[int | None, int] = {index: position for position, index in enumerate(found)}
+    return lambda name: positions.get(index_of(name, job=job_id, round_=round_))
 
 
 def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     """Count a results file once it is complete: every request of the shard has exactly one verdict."""
-    statuses = dict.fromkeys(STATUSES, 0)
-    stops: Counter[str] = Counter()
-    thinking = 0
-    offsets = locate(job, shard, path)
-    for _, answer in shard_answers(job, shard, path, offsets):
-        result = answer.result
-        statuses[result.status] += 1
-        thinking += result.thinking is not None
+    absent = _absent(job, shard)
+    statuses = bytearray([STATUSES.index(absent.status)]) * shard.shard.count
+    thinking = bytearray(shard.shard.count)
+    stops: dict[int, str] = {}
+
+    def note(position: int, result: Result) -> None:
+        statuses[position] = _STATUS_NUMBERS[result.status]
+        thinking[position] = result.thinking is not None
+        stops.pop(position, None)
         if result.remedy in ("budget", "credential"):
-            stops[result.error_code or result.status] += 1
+            stops[position] = result.error_code or result.status
+
+    offsets = locate(job, shard, path, note)
+    counts = Counter(stops.values())
+    if absent.remedy in ("budget", "credential"):
+        counts[absent.error_code or absent.status] += offsets.sizes.count(0)
     return Tally(
-        statuses={status: count for status, count in statuses.items() if count},
-        stops=dict(stops),
-        thinking=thinking,
+        statuses={status: statuses.count(number) for status, number in _STATUS_NUMBERS.items() if number in statuses},
+        stops=dict(+counts),
+        thinking=thinking.count(True),
         damaged=offsets.damaged,
         duplicated=offsets.duplicated,
         foreign=offsets.foreign,
     )
 
 
-def shard_answers(
-    job: Job, shard: ShardState, path: Path, offsets: Offsets | None = None
-) -> Iterator[tuple[int, Answer]]:
+def shard_answers(job: Job, shard: ShardState, path: Path) -> Iterator[tuple[int, Answer]]:
     """Yield every request of *shard* with its answer, in the order of the index."""
-    places = (offsets or locate(job, shard, path)).places
+    offsets = locate(job, shard, path)
     absent = _absent(job, shard)
+    name = custom_id(job.spec.job_id, shard.round, "")
     with path.open("rb", buffering=0) as file:
-        for index in indexes(job, shard):
-            place = places.get(index)
-            result = read(job, os.pread(file.fileno(), place[1], place[0])) if place else absent
-            yield (
-                index,
-                Answer(result, shard.round, shard.batch_id, custom_id(job.spec.job_id, shard.round, index)),
-            )
+        number = file.fileno()
+        for index, start, size in zip(indexes(job, shard), offsets.starts, offsets.sizes, strict=True):
+            result = read(job, os.pread(number, size, start)) if size else absent
+            yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
 
 
-def _at(path: Path, place: tuple[int, int]) -> bytes:
+def _at(path: Path, start: int, size: int) -> bytes:
     with path.open("rb") as file:
-        return os.pread(file.fileno(), place[1], place[0])
+        return os.pread(file.fileno(), size, start)
 
 
 def _absent(job: Job, shard: ShardState) -> Result:
@@ -144,21 +180,25 @@ def in_order(
 ) -> Iterator[T]:
     """Merge the streams of *shards* by index, opening each one only when its first index is due."""
     waiting = sorted(shards, key=lambda shard: shard.shard.first, reverse=True)
-    heap: list[tuple[int, int, T, Iterator[T]]] = []
+    heap: list[tuple[int, int, T, Iterator[T], Shard]] = []
 
-    def push(order: int, stream: Iterator[T]) -> None:
+    def push(shard: Shard, stream: Iterator[T]) -> None:
         for item in stream:
-            heapq.heappush(heap, (index(item), order, item, stream))
+            heapq.heappush(heap, (index(item), shard.number, item, stream, shard))
             return
 
     while waiting or heap:
         while waiting and (not heap or waiting[-1].shard.first <= heap[0][0]):
-            shard = waiting.pop()
-            push(shard.shard.number, read(shard))
-        if heap:
-            _, order, item, stream = heapq.heappop(heap)
-            yield item
-            push(order, stream)
+            following = waiting.pop()
+            push(following.shard, read(following))
+        if not heap:
+            continue
+        _, _, item, stream, shard = heapq.heappop(heap)
+        yield item
+        if heap or (waiting and waiting[-1].shard.first < shard.last):
+            push(shard, stream)
+        else:  # as a rule: shards stand one after the other
+            yield from stream
 
 
 def requests_of(job: Job, round_: Round) -> Iterator[Asked]:
@@ -196,6 +236,9 @@ def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:
 
 def all_answers(job: Job) -> Iterator[tuple[int, list[Answer]]]:
     """Yield every index that was asked with its answers of all rounds, in the order of the rounds."""
+    if len(job.manifest.rounds) == 1:
+        yield from ((index, [answer]) for index, answer in answers_of(job, job.manifest.rounds[0]))
+        return
     for pairs in _overlaid([answers_of(job, round_) for round_ in job.manifest.rounds], lambda pair: pair[0]):
         yield pairs[0][0], [answer for _, answer in pairs]
 

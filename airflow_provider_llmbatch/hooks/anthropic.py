@@ -23,6 +23,7 @@ from airflow_provider_llmbatch.core.results import Result, not_answered
 from airflow_provider_llmbatch.exceptions import InputError, NotFoundError
 from airflow_provider_llmbatch.hooks._anthropic_answers import read_message
 from airflow_provider_llmbatch.hooks._anthropic_errors import REMEDIES, error_of, known_code
+from airflow_provider_llmbatch.hooks._anthropic_plain import read_plain
 from airflow_provider_llmbatch.hooks._anthropic_requests import (
     SAMPLING,
     Line,
@@ -149,6 +150,9 @@ class AnthropicBatchHook(SdkHook):
 
     def first_lines(self, batch: Batch, count: int) -> list[bytes]:
         return self.head(f"{BATCHES}/{batch.batch_id}/results", count)
+
+    def read_plain(self, line: bytes) -> tuple[str, Result] | None:
+        return read_plain(line)
 
     def parse(self, line: bytes) -> Result:
         result = msgspec.json.decode(line).get("result") or {}

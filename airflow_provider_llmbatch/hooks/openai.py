@@ -22,6 +22,7 @@ from airflow_provider_llmbatch.hooks._openai_answers import read_answer
 from airflow_provider_llmbatch.hooks._openai_batches import read_batch
 from airflow_provider_llmbatch.hooks._openai_errors import GENERIC, QUEUE_FULL, REMEDIES
 from airflow_provider_llmbatch.hooks._openai_lines import Line, cap_of_line, change_line, make_line
+from airflow_provider_llmbatch.hooks._openai_plain import read_plain
 from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
 from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
 
@@ -147,6 +148,9 @@ class OpenAIBatchHook(SdkHook):
             if item.get("filename") == name and item.get("bytes") == size:
                 return {"input": str(item["id"])}
         return None
+
+    def read_plain(self, line: bytes) -> tuple[str, Result] | None:
+        return read_plain(line)
 
     def parse(self, line: bytes) -> Result:
         item = msgspec.json.decode(line)

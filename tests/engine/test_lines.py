@@ -144,10 +144,18 @@ DAMAGED: dict[str, Callable[[bytes, str], bytes]] = {
 """Ways in which a line says nothing of any request."""
 
 SPOILT: dict[str, Callable[[bytes], bytes]] = {
-    "no UTF-8 in it": lambda line: line[:-1] + b', "text": "\xff"}',
-    "no number in it": lambda line: line[:-1] + b', "size": 1e999}',
+    "no UTF-8 in it": lambda line: line.replace(b'"model": "', b'"model": "\xff'),
+    "no number in it": lambda line: line.replace(b'put_tokens": ', b'put_tokens": 9e999').replace(
+        b'completion_tokens": ', b'completion_tokens": 9e999'
+    ),
 }
 """Damage that leaves the custom id whole: it is told whose answer cannot be read."""
+
+SCRATCHED: dict[str, Callable[[bytes], bytes]] = {
+    "good, no UTF-8 beside it": lambda line: line[:-1] + b', "text": "\xff"}',
+    "good, no number beside it": lambda line: line[:-1] + b', "size": 1e999}',
+}
+"""Damage to what nobody reads: the answer is whole, and paid for."""
 
 BLANK = {"blank": b"", "spaces": b" \t ", "a return": b"\r"}
 
@@ -161,7 +169,7 @@ class Piece(NamedTuple):
     escaped: bool = False
 
 
-ANSWERS = (*SHAPES["openai"], *SPOILT)
+ANSWERS = (*SHAPES["openai"], *SPOILT, *SCRATCHED)
 KINDS = st.one_of(*(st.sampled_from(tuple(kinds)) for kinds in (("good",), ANSWERS, ANSWERS, FOREIGN, DAMAGED, BLANK)))
 TEXTS = st.text(max_size=12) | st.just(BREAKS)
 FILES = st.lists(st.builds(Piece, KINDS, st.integers(0, RECORDS + 1), TEXTS, st.booleans()), max_size=14)
@@ -204,7 +212,8 @@ def as_line(job: Job, piece: Piece) -> bytes:
     line = json.dumps({"custom_id": name, **body}, ensure_ascii=piece.escaped).encode()
     if piece.kind in DAMAGED:
         return DAMAGED[piece.kind](line, piece.text)
-    return SPOILT[piece.kind](line) if piece.kind in SPOILT else line
+    flaw = (SPOILT | SCRATCHED).get(piece.kind)
+    return flaw(line) if flaw else line
 
 
 def land(job: Job, files: Iterable[list[bytes]]) -> list[Tally]:
@@ -253,7 +262,7 @@ def verdict(shapes: dict[str, Shape], lines: list[Piece]) -> tuple[str, str | No
     piece = next((piece for piece in lines if piece.kind.startswith("good")), lines[0])
     if piece.kind in SPOILT:
         return "errored", None
-    shape = shapes[piece.kind]
+    shape = shapes[piece.kind.partition(",")[0]]
     if shape.keeps_refusal:
         return shape.status, piece.text or "No."
     return shape.status, piece.text if shape.status == "succeeded" else None
