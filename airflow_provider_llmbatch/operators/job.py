@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf
+from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf, deprecated_names
 from airflow_provider_llmbatch._shell import (
     PATIENCE,
     airflow_errors,
@@ -306,7 +306,8 @@ class LLMBatchJobOperator(JobShell):
 
 def names_of(context: Context) -> dict[str, Any]:
     """Return the names that a prompt may use. Connections are not among them: a key does not belong in a prompt."""
-    return {name: context[name] for name in context if name not in ("conn", "outlet_events", "inlet_events")}  # type: ignore[literal-required]
+    left_out = {"conn", "outlet_events", "inlet_events", *deprecated_names(context)}
+    return {name: context[name] for name in context if name not in left_out}  # type: ignore[literal-required]
 
 
 def submitted(job: Job) -> dict[str, Any]:
