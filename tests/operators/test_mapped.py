@@ -85,7 +85,7 @@ def test_a_claim_that_cannot_be_read_is_no_leave_to_write(ask, emulator, tmp_pat
     (claim,) = tmp_path.glob("jobs/*/*/label/outputs/*.json")
     claim.write_text("{")
 
-    with pytest.raises(AirflowException, match="cannot be read.*Nothing was sent or written"):
+    with pytest.raises(AirflowException, match=r"cannot be read.*Nothing was sent or written"):
         ask(1, "two", "{folder}/out.jsonl")
     assert paid(emulator) == 1
 
