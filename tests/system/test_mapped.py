@@ -34,7 +34,7 @@ def watched(tmp_path_factory):
                 run = airflow.call("GET", f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances?limit=50")
                 return [task["state"] for task in run["task_instances"] if task["task_id"] == "label"]
 
-            wait_for("six deferred tasks", lambda: states() == ["deferred"] * FILES)
+            wait_for("six deferred tasks", lambda: states() == ["deferred"] * FILES, seconds=300)
             slots = airflow.slots()
             before = emulator.calls()
             wait_for("looks", lambda: len(emulator.calls()) >= len(before) + LOOKS)
