@@ -1,6 +1,7 @@
 """The plan for a billion records, computed: the page shows what these formulas give, with today's limits and prices."""
 
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def batch_of(vendor: str) -> int:
 def plan(vendor: str) -> dict[str, str]:
     """Return what all of it takes at *vendor*."""
     size = batch_of(vendor)
-    batches, of_file = -(-RECORDS // size), -(-RECORDS // FILES // size)
+    batches, of_file = ceil(RECORDS / size), ceil(RECORDS / FILES / size)
     send, fetch, delete = (calls * batches for calls in CALLS[vendor])
     book = price_book(vendor, MODELS[vendor], datetime(2026, 11, 22, tzinfo=UTC))
     prices = [rates.price(Usage(input=INPUT, output=OUTPUT)) * RECORDS for rates in (book.batch, book.standard)]
@@ -60,9 +61,9 @@ def queue(vendor: str, name: str, limit: int) -> list[str]:
     """Return how long it takes with a queue of *limit* tokens (OpenAI) or requests (Anthropic)."""
     size = batch_of(vendor)
     at_once = limit // (size * INPUT if vendor == "openai" else size)
-    waves = -(-(-(-RECORDS // size)) // at_once)
-    slots = max(1, at_once // -(-RECORDS // FILES // size))
-    looks = waves * 60 * -(-at_once // LISTED[vendor])
+    waves = ceil(ceil(RECORDS / size) / at_once)
+    slots = max(1, at_once // ceil(RECORDS / FILES / size))
+    looks = waves * 60 * ceil(at_once / LISTED[vendor])
     return [name, *(f"{n:,}" for n in (at_once, slots, waves)), f"{waves / 24:,.1f}", f"{waves:,}", f"{looks:,}"]
 
 
