@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ else:
         from airflow.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 
+def deprecated_names(context: Context) -> Collection[str]:
+    """Return the names in *context* that Airflow 2 keeps for old DAGs; to read one is to be warned."""
+    names: Collection[str] = getattr(context, "_deprecation_replacements", ())
+    return names
+
+
 class Log(Protocol):
     """What Airflow's loggers have in common: the standard library's on 2.11, structlog's on 3.x."""
 
@@ -56,5 +63,6 @@ __all__ = [
     "TaskDeferred",
     "XComArg",
     "conf",
+    "deprecated_names",
     "task_decorator_factory",
 ]

@@ -8,13 +8,9 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llmbatch._compat import AirflowException, AirflowFailException, Context, Log, conf
-from airflow_provider_llmbatch._report import report
-from airflow_provider_llmbatch.core.progress import SCHEMA
-from airflow_provider_llmbatch.engine import Job, Wait
-from airflow_provider_llmbatch.engine.begin import Identity
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
     CredentialError,
@@ -23,8 +19,11 @@ from airflow_provider_llmbatch.exceptions import (
     LLMBatchError,
     RejectedError,
 )
-from airflow_provider_llmbatch.storage.layout import job_uri
-from airflow_provider_llmbatch.triggers.watch import Event, Waiting, Watcher
+
+if TYPE_CHECKING:  # a DAG file is parsed again and again: what does the work is imported where the work is done
+    from airflow_provider_llmbatch.engine import Job, Wait
+    from airflow_provider_llmbatch.engine.begin import Identity
+    from airflow_provider_llmbatch.triggers.watch import Event, Waiting
 
 PATIENCE = timedelta(hours=26)
 """Both vendors promise 24 h and end late."""
@@ -47,6 +46,8 @@ def airflow_errors() -> Iterator[None]:
 
 def identity_of(context: Context) -> Identity:
     """Return which task instance *context* is about."""
+    from airflow_provider_llmbatch.engine.begin import Identity
+
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return Identity(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
@@ -80,6 +81,8 @@ def folder_uri(base_uri: str | None, identity: Identity) -> str:
 
     :raises InputError: No ``base_uri`` is set, and the executor's workers need not share a disk.
     """
+    from airflow_provider_llmbatch.storage.layout import job_uri
+
     base = base_uri or conf.get("llmbatch", "base_uri", fallback="") or _local_base()
     return job_uri(base, **asdict(identity))
 
@@ -100,6 +103,8 @@ def _local_base() -> str:
 
 def waiting_for(job: Job, wait: Wait, *, poll_interval: float, identity: Identity) -> Waiting:
     """Put *wait* into the JSON primitives that a trigger takes."""
+    from airflow_provider_llmbatch.triggers.watch import Waiting
+
     return Waiting(
         vendor=job.hook.vendor,
         conn_id=job.hook.conn_id,
@@ -117,6 +122,8 @@ def waiting_for(job: Job, wait: Wait, *, poll_interval: float, identity: Identit
 
 def wait_here(waiting: Waiting, log: Log) -> Event:
     """Wait in this process, as the trigger would."""
+    from airflow_provider_llmbatch.triggers.watch import Watcher
+
     return asyncio.run(_interruptible(Watcher(waiting, log).run()))
 
 
@@ -146,6 +153,8 @@ async def _interruptible(wait: Coroutine[Any, Any, Event]) -> Event:
 
 def record_of(job: Job, status: str, summary: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the job's record: counts and times, no text."""
+    from airflow_provider_llmbatch.core.progress import SCHEMA
+
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "job_uri": job.folder.uri,
@@ -171,4 +180,6 @@ def record_of(job: Job, status: str, summary: Mapping[str, Any] | None = None) -
 
 def publish(job: Job, identity: Identity, status: str, summary: Mapping[str, Any] | None = None) -> None:
     """Write the job's record to its task instance."""
+    from airflow_provider_llmbatch._report import report
+
     report(asdict(identity), record_of(job, status, summary) | {"updated_at": round(job.clock(), 3)})

@@ -73,8 +73,10 @@ def _openai_connection() -> dict[str, object]:
             "project": _text("Project", "Sent as the OpenAI-Project header."),
             "purpose": _text("File purpose", 'Look-alikes only; OpenAI wants "batch".'),
             "completion_window": _text("Completion window", 'Look-alikes only; OpenAI knows "24h".'),
-            "list_mode": _text("List mode", "cursor, offset or none: how batches are listed."),
-            **_LIMITS,
+            "list_mode": _text("List mode", "Look-alikes only: cursor, offset or none; how batches are listed."),
+            "expire_files": _switch("Expire files", "Look-alikes only: off for those that refuse an expiry.", True),
+            "keep_remote_files": _switch("Keep remote files", "Leave files at the vendor after success.", False),
+            **_COMMON,
         },
         "ui-field-behaviour": _form("https://api.openai.com/v1"),
     }
@@ -87,7 +89,8 @@ def _anthropic_connection() -> dict[str, object]:
         "hook-name": "LLM Batch (Anthropic)",
         "conn-fields": {
             "model": _text("Model", "Used where a task names none, for example anthropic:claude-haiku-5-5."),
-            **_LIMITS,
+            "betas": _text("Betas", "Beta features to ask for with every batch, with commas between them."),
+            **_COMMON,
         },
         "ui-field-behaviour": _form("https://api.anthropic.com"),
     }
@@ -101,9 +104,18 @@ def _count(label: str, description: str) -> dict[str, object]:
     return {"label": label, "description": description, "schema": {"type": ["integer", "null"], "minimum": 1}}
 
 
-_LIMITS: dict[str, object] = {
+def _switch(label: str, description: str, default: bool) -> dict[str, object]:
+    return {"label": label, "description": description, "schema": {"type": ["boolean", "null"], "default": default}}
+
+
+_COMMON: dict[str, object] = {
     "max_requests": _count("Requests per batch", "Lower than the vendor's own limit, if at all."),
     "max_bytes": _count("Bytes per batch", "Lower than the vendor's own limit, if at all."),
+    "client_kwargs": {
+        "label": "Client arguments",
+        "description": 'Further arguments for the SDK\'s client, for example {"timeout": 60}.',
+        "schema": {"type": ["object", "null"]},
+    },
 }
 
 
@@ -111,5 +123,5 @@ def _form(base_url: str) -> dict[str, object]:
     return {
         "hidden-fields": ["schema", "login", "port"],
         "relabeling": {"host": "Base URL", "password": "API key"},
-        "placeholders": {"host": base_url, "extra": '{"client_kwargs": {}}'},
+        "placeholders": {"host": base_url},
     }

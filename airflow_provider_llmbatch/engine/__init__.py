@@ -10,6 +10,7 @@ done again. A retry, a cleared task, a resumed deferral and a crash are all the 
 from __future__ import annotations
 
 from airflow_provider_llmbatch.core.manifest import ShardState
+from airflow_provider_llmbatch.engine.claim import claim_output
 from airflow_provider_llmbatch.engine.collect import collect, gone, stopped
 from airflow_provider_llmbatch.engine.finish import finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
@@ -48,6 +49,7 @@ def start(job: Job) -> None:
 
 def prepare(job: Job) -> None:
     """Read what has happened so far; if that is nothing, check everything and write the requests of round 1."""
+    claim_output(job)
     if not job.refresh().rounds:
         check_output(job.terms.output_uri)
         patiently(job, job.hook.preflight)

@@ -102,8 +102,8 @@ def read_settings(hook: BatchHook) -> Settings:
             base_url=_base_url(connection),
             client_kwargs=dict(extra.get("client_kwargs") or {}),
             betas=_names(extra.get("betas")),
-            keep_remote_files=_is_yes(extra.get("keep_remote_files", False)),
-            expire_files=_is_yes(extra.get("expire_files", True)),
+            keep_remote_files=_is_yes(extra.get("keep_remote_files"), default=False),
+            expire_files=_is_yes(extra.get("expire_files"), default=True),
             **facts,
         )
     except (TypeError, ValueError) as error:
@@ -113,8 +113,9 @@ def read_settings(hook: BatchHook) -> Settings:
         ) from None
 
 
-def _is_yes(value: Any) -> bool:
-    return str(value).lower() in ("true", "1", "yes")
+def _is_yes(value: Any, *, default: bool) -> bool:
+    """Read a switch. A form that nobody touched sends null or an empty text."""
+    return default if value in (None, "") else str(value).lower() in ("true", "1", "yes")
 
 
 def _names(value: Any) -> tuple[str, ...]:

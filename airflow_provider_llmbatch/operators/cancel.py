@@ -7,8 +7,6 @@ from typing import Any
 
 from airflow_provider_llmbatch._compat import BaseOperator, Context
 from airflow_provider_llmbatch._shell import airflow_errors, job_uri_of
-from airflow_provider_llmbatch.engine.begin import resume
-from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.vendors import load_hook
 
@@ -37,6 +35,9 @@ class LLMBatchCancelOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the cancels; return which batches were asked."""
+        from airflow_provider_llmbatch.engine.begin import resume
+        from airflow_provider_llmbatch.engine.submit import stop
+
         with airflow_errors():
             if isinstance(self.job, (list, tuple)):
                 return {"cancelled": self._cancel_ids([str(batch_id) for batch_id in self.job])}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf
+from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf, deprecated_names
 from airflow_provider_llmbatch._shell import (
     PATIENCE,
     airflow_errors,
@@ -18,20 +18,16 @@ from airflow_provider_llmbatch._shell import (
     wait_here,
     waiting_for,
 )
-from airflow_provider_llmbatch.core.repairs import Repair
-from airflow_provider_llmbatch.core.requests import Question
-from airflow_provider_llmbatch.core.schemas import output_schema
-from airflow_provider_llmbatch.core.tools import tools_of
-from airflow_provider_llmbatch.engine import Done, Job, Wait, advance, start
-from airflow_provider_llmbatch.engine.begin import Identity, OnChange, begin, resume
-from airflow_provider_llmbatch.engine.job import Plan, Terms
-from airflow_provider_llmbatch.engine.submit import cancel
 from airflow_provider_llmbatch.exceptions import InputError
-from airflow_provider_llmbatch.hooks.settings import default_model
-from airflow_provider_llmbatch.sources import SqlSource, open_source, sealed
-from airflow_provider_llmbatch.storage.layout import JobFolder
-from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
+from airflow_provider_llmbatch.sources import sealed
 from airflow_provider_llmbatch.vendors import load_hook, split_model
+
+if TYPE_CHECKING:  # a DAG file is parsed again and again: what does the work is imported where the work is done
+    from airflow_provider_llmbatch.core.repairs import Repair
+    from airflow_provider_llmbatch.engine import Job, Wait
+    from airflow_provider_llmbatch.engine.begin import Identity, OnChange
+    from airflow_provider_llmbatch.engine.job import Terms
+    from airflow_provider_llmbatch.sources import SqlSource
 
 
 class JobShell(BaseOperator):
@@ -92,6 +88,8 @@ class JobShell(BaseOperator):
         self._job: Job | None = None
 
     def _terms(self) -> Terms:
+        from airflow_provider_llmbatch.engine.job import Terms
+
         if self.max_rounds < 1 or not 0 <= self.max_failed_ratio <= 1 or self.poll_interval <= 0:
             raise InputError(
                 "max_rounds must be at least 1, max_failed_ratio between 0 and 1, and poll_interval above 0. "
@@ -126,6 +124,8 @@ class JobShell(BaseOperator):
 
     def _finish(self, job: Job, identity: Identity) -> dict[str, Any]:
         """Go on until the output is written; defer or wait in between."""
+        from airflow_provider_llmbatch.engine import Done, advance
+
         self._job = job
         while True:
             outcome = advance(job)
@@ -137,6 +137,8 @@ class JobShell(BaseOperator):
             self._wait(job, outcome, identity)
 
     def _wait(self, job: Job, wait: Wait, identity: Identity) -> None:
+        from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
+
         waiting = waiting_for(job, wait, poll_interval=self.poll_interval, identity=identity)
         if self.deferrable:
             self.defer(
@@ -147,6 +149,8 @@ class JobShell(BaseOperator):
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral, from the job's folder alone: an edited DAG file does not change what was asked."""
+        from airflow_provider_llmbatch.engine.begin import resume
+
         with airflow_errors():
             if not event or not event.get("job_uri"):
                 raise InputError(
@@ -159,6 +163,8 @@ class JobShell(BaseOperator):
         """Ask the vendor to cancel, and return at once: what had finished is collected by the next attempt."""
         if self._job is None:
             return
+        from airflow_provider_llmbatch.engine.submit import cancel
+
         self._job.is_stopped = True  # Airflow 3 lets the process run on for seconds: it must not buy anything in them
         if self.cancel_on_kill:
             cancel(self._job)
@@ -247,6 +253,8 @@ class LLMBatchJobOperator(JobShell):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, wait and write; return the summary."""
+        from airflow_provider_llmbatch.engine import start
+
         with airflow_errors():
             identity = identity_of(context)
             job = self._job = self._begin(context, identity)
@@ -257,6 +265,15 @@ class LLMBatchJobOperator(JobShell):
             return submitted(job)
 
     def _begin(self, context: Context, identity: Identity) -> Job:
+        from airflow_provider_llmbatch.core.requests import Question
+        from airflow_provider_llmbatch.core.schemas import output_schema
+        from airflow_provider_llmbatch.core.tools import tools_of
+        from airflow_provider_llmbatch.engine.begin import begin
+        from airflow_provider_llmbatch.engine.job import Plan
+        from airflow_provider_llmbatch.hooks.settings import default_model
+        from airflow_provider_llmbatch.sources import open_source
+        from airflow_provider_llmbatch.storage.layout import JobFolder
+
         vendor, model = split_model(self.model or default_model(self.conn_id))
         hook = load_hook(vendor, self.conn_id)
         question = Question(
@@ -289,7 +306,8 @@ class LLMBatchJobOperator(JobShell):
 
 def names_of(context: Context) -> dict[str, Any]:
     """Return the names that a prompt may use. Connections are not among them: a key does not belong in a prompt."""
-    return {name: context[name] for name in context if name not in ("conn", "outlet_events", "inlet_events")}  # type: ignore[literal-required]
+    left_out = {"conn", "outlet_events", "inlet_events", *deprecated_names(context)}
+    return {name: context[name] for name in context if name not in left_out}  # type: ignore[literal-required]
 
 
 def submitted(job: Job) -> dict[str, Any]:

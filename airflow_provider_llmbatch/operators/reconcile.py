@@ -8,9 +8,7 @@ from typing import Any
 
 from airflow_provider_llmbatch._compat import Context
 from airflow_provider_llmbatch._shell import airflow_errors, identity_of, job_uri_of
-from airflow_provider_llmbatch.engine.begin import reopen, resume
 from airflow_provider_llmbatch.operators.job import JobShell, names_of
-from airflow_provider_llmbatch.storage.layout import FAILED
 
 
 class LLMBatchReconcileOperator(JobShell):
@@ -38,6 +36,8 @@ class LLMBatchReconcileOperator(JobShell):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Go on with the job until its output is written; return the summary."""
+        from airflow_provider_llmbatch.engine.begin import reopen, resume
+
         with airflow_errors():
             identity = identity_of(context)
             uri, is_failed_folder = without_failed(job_uri_of(self.job))
@@ -50,6 +50,8 @@ class LLMBatchReconcileOperator(JobShell):
 
 def without_failed(uri: str) -> tuple[str, bool]:
     """Return the URI of the job that a folder of failed rows, or the file in it, belongs to, and whether it is one."""
+    from airflow_provider_llmbatch.storage.layout import FAILED
+
     uri = uri.rstrip("/")
     for tail in (f"/{FAILED}", f"/{FAILED.partition('/')[0]}"):
         if uri.endswith(tail):

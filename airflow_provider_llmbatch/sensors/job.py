@@ -10,10 +10,7 @@ from typing import Any
 
 from airflow_provider_llmbatch._compat import BaseSensorOperator, Context, conf
 from airflow_provider_llmbatch._shell import PATIENCE, airflow_errors, job_uri_of
-from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.exceptions import DeadlineError, InputError
-from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
-from airflow_provider_llmbatch.triggers.watch import Waiting
 from airflow_provider_llmbatch.vendors import load_hook
 
 
@@ -80,6 +77,9 @@ class LLMBatchJobSensor(BaseSensorOperator):
                 self._defer(time() + float(self.timeout))
 
     def _defer(self, give_up_at: float) -> None:
+        from airflow_provider_llmbatch.triggers.job import LLMBatchJobTrigger
+        from airflow_provider_llmbatch.triggers.watch import Waiting
+
         vendor, conn_id, batch_ids = self._batches()
         waiting = Waiting(
             vendor=vendor,
@@ -94,6 +94,8 @@ class LLMBatchJobSensor(BaseSensorOperator):
 
     def _batches(self) -> tuple[str, str | None, list[str]]:
         """Return vendor, connection and ids of the batches to wait for."""
+        from airflow_provider_llmbatch.engine.begin import resume
+
         if isinstance(self.job, (list, tuple)):
             if self.vendor is None:
                 raise InputError("a list of batch ids needs `vendor`, for example vendor='openai'.")

@@ -42,6 +42,7 @@ def test_the_folder_holds_these_dags_and_no_broken_one(dag_bag):
         "example_embeddings",
         "example_failures",
         "example_label_docstrings",
+        "example_many_files",
         "example_three_operators",
         "example_tools",
         "example_typed_answers",
@@ -70,6 +71,18 @@ def test_submit_wait_and_collect_do_what_one_task_does(run, tmp_path):
     assert {row["llm_output"] for row in rows} <= {"retry", "abort"}
     assert result(dag_run, "submit")["status"] == "submitted"
     assert result(dag_run, "collect")["counts"]["succeeded"] == len(rows) > 50
+
+
+def test_a_job_for_every_file_of_a_folder_and_one_task_that_reads_all_outputs(run, tmp_path):
+    dag_run = run(EXAMPLES, "example_many_files")
+
+    sources, outputs = (sorted((tmp_path / name).glob("*.jsonl")) for name in ("kinds", "programs"))
+    assert dag_run.state == "success"
+    assert len(outputs) == len(sources) >= 6
+    for source, output in zip(sources, outputs, strict=True):
+        assert [row["suffix"] for row in read(output)] == [record["suffix"] for record in read(source)]
+    answers = Counter(row["llm_output"] for output in outputs for row in read(output))
+    assert result(dag_run, "count") == answers
 
 
 @pytest.fixture
