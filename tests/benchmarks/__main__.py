@@ -10,31 +10,29 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks import report
-from tests.benchmarks.measure import Case, measure
+from tests.benchmarks.measure import Case, find, measure
 
+SUBMIT = ["limit", "ours", "ours_from_records", "common_ai", "official", "sdk"]
+LAND = ["limit", "ours", "common_ai", "lm_deluge", "sdk"]
 STAGES = {
-    ("prepare", "openai"): ["limit", "with_format", "ours_plain", "with_jinja", "ours_jinja", "lm_deluge"],
-    **{
-        ("submit", vendor): ["limit", "ours", "ours_from_records", "common_ai", "official", "sdk"]
-        for vendor in ("openai", "anthropic")
-    },
-    **{("land", vendor): ["limit", "ours", "common_ai", "lm_deluge", "sdk"] for vendor in ("openai", "anthropic")},
+    ("prepare", "openai"): ["limit", "str_format", "ours_plain", "jinja", "ours_jinja", "lm_deluge"],
+    ("submit", "openai"): SUBMIT,
+    ("submit", "anthropic"): SUBMIT,
+    ("land", "openai"): LAND,
+    ("land", "anthropic"): LAND,
 }
-TITLES = {
-    "prepare": "Prepare {count:,} records of 300 bytes, OpenAI",
-    "submit": "Submit one batch, {vendor}",
-    "land": "Land {count:,} results of 1 KB, {vendor}",
-}
-NAMES = {"openai": "OpenAI", "anthropic": "Anthropic"}
+TITLES = {"prepare": "Prepare {:,} records", "submit": "Submit one batch", "land": "Land {:,} results"}
 
 
 def main() -> int:
     """Measure and print; the exit code says whether every way did its work."""
     options = _options()
     options.home.mkdir(exist_ok=True)
+    print(f"{report.machine()}; medians of {options.runs} runs.\n")
     found: dict[tuple[str, str], report.Costs] = {}
     broken: list[str] = []
     for (stage, vendor), ways in STAGES.items():
@@ -42,9 +40,15 @@ def main() -> int:
         if asked:
             with tempfile.TemporaryDirectory(prefix="run-", dir=options.home) as folder, stub(folder) as url:
                 case = Case(stage, vendor, folder, url, options.count)
-                found[stage, vendor] = _run(case, asked, options.runs, broken)
-    (options.home / "results.json").write_text(json.dumps(report.machine() | report.as_json(found), indent=1))
-    _print(found, options.count, options.runs)
+                found[stage, vendor] = costs = _run(case, asked, options.runs, broken)
+            told = {way: (find(case, way).__doc__ or "").strip() for way in costs}
+            title = f"{TITLES[stage].format(options.count)}, {vendor}"
+            print(*report.table(title, costs, told), sep="\n", flush=True)
+    print(*report.claims(found), sep="\n")
+    single = {
+        " ".join(case): {way: list(map(asdict, runs)) for way, runs in costs.items()} for case, costs in found.items()
+    }
+    (options.home / "results.json").write_text(json.dumps({"machine": report.machine()} | single, indent=1))
     print(*broken, sep="\n", file=sys.stderr)
     return 1 if broken else 0
 
@@ -53,9 +57,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="records; 1,000,000 takes an hour or more")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument(
-        "--only", default="", help="regular expression on 'stage vendor way', for example 'land .* ours'"
-    )
+    parser.add_argument("--only", default="", help="regular expression on 'stage vendor way', such as 'land .* ours'")
     parser.add_argument("--home", type=Path, default=Path(".bench"), help="where results.json and scratch files go")
     return parser.parse_args()
 
@@ -65,7 +67,7 @@ def _run(case: Case, ways: list[str], runs: int, broken: list[str]) -> report.Co
     measure(case, "make")
     costs: report.Costs = {way: [] for way in ways}
     for number in range(1, runs + 1):
-        for way in [way for way in ways if way in costs]:
+        for way in list(costs):
             try:
                 cost = measure(case, way)
             except RuntimeError as error:
@@ -87,16 +89,6 @@ def stub(folder: str) -> Iterator[str]:
             yield child.stdout.readline().strip()  # type: ignore[union-attr]  # it is a pipe
         finally:
             child.terminate()
-
-
-def _print(found: dict[tuple[str, str], report.Costs], count: int, runs: int) -> None:
-    facts = report.machine()
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    print(f"{facts['cores']} cores, Python {facts['python']}; medians of {runs} runs. {versions}.\n")
-    for (stage, vendor), costs in found.items():
-        title = TITLES[stage].format(count=count, vendor=NAMES[vendor])
-        print("\n".join(report.table(stage, title, costs)))
-    print("\n".join(report.claims(found)))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2
-    from airflow import DAG
+from airflow.sdk import DAG
 
 from airflow_provider_llmbatch.operators.job import LLMBatchJobOperator
 

@@ -16,7 +16,7 @@ def make(case: Case) -> Iterator[None]:
 
 
 def limit(case: Case) -> Iterator[None]:
-    """Read and decode, and write nothing."""
+    """the records read and decoded; nothing is written"""
     import orjson
 
     yield
@@ -24,13 +24,13 @@ def limit(case: Case) -> Iterator[None]:
         assert sum("id" in orjson.loads(line) for line in file) == case.count
 
 
-def with_format(case: Case) -> Iterator[None]:
-    """A loop without any library around it: ``str.format``, ``orjson``, one file."""
+def str_format(case: Case) -> Iterator[None]:
+    """a loop of `orjson`, `str.format`, `orjson`, and one file"""
     yield from _loop(case, data.FORMAT.format_map)
 
 
-def with_jinja(case: Case) -> Iterator[None]:
-    """The same loop with a Jinja template, compiled once, in the sandbox that Airflow uses too."""
+def jinja(case: Case) -> Iterator[None]:
+    """the same loop with Jinja's sandbox and a template compiled once"""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     template = ImmutableSandboxedEnvironment().from_string(data.JINJA)
@@ -55,12 +55,12 @@ def _request(number: int, prompt: str) -> dict[str, Any]:
 
 
 def ours_plain(case: Case) -> Iterator[None]:
-    """Our engine, with a template of plain fields."""
+    """the engine, with a template of plain fields"""
     yield from _ours(case, data.PLAIN)
 
 
 def ours_jinja(case: Case) -> Iterator[None]:
-    """Our engine, with a template that takes all of Jinja."""
+    """the engine, with a template that takes all of Jinja"""
     yield from _ours(case, data.JINJA)
 
 
@@ -75,7 +75,7 @@ def _ours(case: Case, prompt: str) -> Iterator[None]:
 
 
 def lm_deluge(case: Case) -> Iterator[None]:
-    """lm-deluge, from a list of prompts."""
+    """`create_batch_files_oa`, from a list of prompts"""
     import asyncio
     from pathlib import Path
 

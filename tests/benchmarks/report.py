@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
-from typing import Any
 
 from tests.benchmarks.measure import Cost
 
 Costs = dict[str, list[Cost]]
 """What each way took, run by run; the n-th runs of all ways followed each other."""
 
-LABELS = {
-    "limit": "limit: {limit}",
-    "with_format": "`str.format` and `orjson`",
-    "with_jinja": "one compiled Jinja template and `orjson`",
-    "ours_plain": "**llmbatch**, plain fields",
-    "ours_jinja": "**llmbatch**, all of Jinja",
-    "ours": "**llmbatch**",
-    "ours_from_records": "**llmbatch**, records to batch",
-    "common_ai": "common-ai",
-    "official": "official provider's hook",
-    "sdk": "SDK",
-    "lm_deluge": "lm-deluge",
-}
-LIMITS = {
-    "prepare": "read and decode the records",
-    "submit": "the bytes through a raw socket",
-    "land": "download to a file, decode every line once",
-}
 UNITS = {"wall": "time", "cpu": "CPU", "mb": "memory"}
+PACKAGES = [
+    *("apache-airflow", "apache-airflow-providers-common-ai", "apache-airflow-providers-openai"),
+    *("apache-airflow-providers-anthropic", "openai", "anthropic", "lm-deluge", "orjson", "msgspec"),
+]
 
 
 @dataclass(frozen=True)
@@ -52,17 +37,32 @@ class Claim:
         mine, others = costs.get(self.way), costs.get(self.other)
         if not mine or (self.other and not others):
             return None
-        if not others:
-            return median(getattr(cost, self.what) for cost in mine)
-        return ratio(mine, others, self.what)
+        return ratio(mine, others, self.what) if others else median(getattr(cost, self.what) for cost in mine)
 
     def line(self, value: float) -> str:
-        than = f"{UNITS[self.what]} of {_plain(self.other)}" if self.other else "MB over the imports"
-        text = f"{self.stage}, {self.vendor}: {_plain(self.way)}, {than}"
-        unit = "×" if self.other else ""
-        return (
-            f"| {text} | ≤ {self.bound:.3g}{unit} | {value:.3g}{unit} | {'yes' if value <= self.bound else '**no**'} |"
-        )
+        """Return the claim's line of the table."""
+        than, unit = (f"{UNITS[self.what]} ÷ {name(self.other)}", "×") if self.other else ("MB over the baseline", "")
+        held = "yes" if value <= self.bound else "**no**"
+        text = f"{self.stage}, {self.vendor}: {name(self.way)}, {than}"
+        return f"| {text} | ≤ {self.bound:.3g}{unit} | {value:.3g}{unit} | {held} |"
+
+
+CLAIMS = [
+    Claim("prepare", "openai", "ours_plain", "cpu", 1.5, "str_format"),
+    Claim("prepare", "openai", "ours_jinja", "cpu", 1.3, "jinja"),
+    Claim("prepare", "openai", "ours_plain", "mb", 150),
+    Claim("prepare", "openai", "ours_jinja", "mb", 150),
+    Claim("submit", "openai", "ours", "cpu", 1 / 4, "common_ai"),
+    Claim("submit", "openai", "ours", "mb", 1 / 8, "common_ai"),
+    Claim("submit", "anthropic", "ours", "cpu", 1 / 3, "common_ai"),
+    Claim("submit", "anthropic", "ours", "cpu", 1 / 3, "official"),
+    Claim("submit", "anthropic", "ours", "mb", 1 / 12, "common_ai"),
+    Claim("submit", "anthropic", "ours", "mb", 1 / 12, "official"),
+]
+for _vendor in ("openai", "anthropic"):
+    CLAIMS.append(Claim("land", _vendor, "ours", "wall", 1 / 3, "common_ai"))
+    CLAIMS.append(Claim("land", _vendor, "ours", "wall", 3, "limit"))
+    CLAIMS.append(Claim("land", _vendor, "ours", "mb", 250))
 
 
 def ratio(mine: list[Cost], others: list[Cost], what: str) -> float:
@@ -71,43 +71,23 @@ def ratio(mine: list[Cost], others: list[Cost], what: str) -> float:
     return median(max(getattr(a, what), 0.01) / max(getattr(b, what), 0.01) for a, b in pairs)
 
 
-def _both(stage: str, way: str, what: str, bound: float, other: str = "") -> list[Claim]:
-    return [Claim(stage, vendor, way, what, bound, other) for vendor in ("openai", "anthropic")]
-
-
-CLAIMS = [
-    Claim("prepare", "openai", "ours_plain", "cpu", 1.5, "with_format"),
-    Claim("prepare", "openai", "ours_jinja", "cpu", 1.3, "with_jinja"),
-    Claim("prepare", "openai", "ours_plain", "mb", 150),
-    Claim("prepare", "openai", "ours_jinja", "mb", 150),
-    Claim("submit", "openai", "ours", "cpu", 1 / 4, "common_ai"),
-    Claim("submit", "openai", "ours", "mb", 1 / 8, "common_ai"),
-    *(Claim("submit", "anthropic", "ours", "cpu", 1 / 3, other) for other in ("common_ai", "official")),
-    *(Claim("submit", "anthropic", "ours", "mb", 1 / 12, other) for other in ("common_ai", "official")),
-    *_both("land", "ours", "wall", 1 / 3, "common_ai"),
-    *_both("land", "ours", "wall", 3, "limit"),
-    *_both("land", "ours", "mb", 250),
-]
-
-
-def table(stage: str, title: str, costs: Costs) -> Iterator[str]:
-    """Yield one stage's table, in Markdown; its last column is the CPU in relation to ours."""
-    ours = next((costs[way] for way in ("ours", "ours_plain", "ours_jinja") if costs.get(way)), None)
-    yield f"### {title}"
-    yield ""
-    yield "| way | time, s | CPU, s | MB over imports | CPU ÷ ours |"
-    yield "|---|---:|---:|---:|---:|"
+def table(title: str, costs: Costs, told: Mapping[str, str]) -> Iterator[str]:
+    """Yield one stage's table, in Markdown; *told* says of each way what it is."""
+    ours = next((runs for way, runs in costs.items() if way.startswith("ours")), None)
+    yield f"### {title}\n"
+    yield "| way | | time, s | CPU, s | MB | CPU ÷ ours |"
+    yield "|---|---|---:|---:|---:|---:|"
     for way, runs in costs.items():
-        numbers = [median(getattr(cost, what) for cost in runs) for what in ("wall", "cpu", "mb")]
+        wall, cpu, mb = (median(getattr(cost, what) for cost in runs) for what in UNITS)
         relation = f"{ratio(runs, ours, 'cpu'):.2f}" if ours else ""
-        label = LABELS[way].format(limit=LIMITS[stage])
-        yield f"| {label} | {numbers[0]:.2f} | {numbers[1]:.2f} | {numbers[2]:,.0f} | {relation} |"
+        yield f"| {name(way)} | {told[way]} | {wall:.2f} | {cpu:.2f} | {mb:,.0f} | {relation} |"
     yield ""
 
 
-def claims(found: dict[tuple[str, str], Costs]) -> Iterator[str]:
-    """Yield the table of what must hold."""
-    yield "| what must hold | bound | here | held |"
+def claims(found: Mapping[tuple[str, str], Costs]) -> Iterator[str]:
+    """Yield the table of what must hold, as far as it was measured."""
+    yield "### What must hold\n"
+    yield "| | bound | here | held |"
     yield "|---|---:|---:|---|"
     for claim in CLAIMS:
         value = claim.measured(found.get((claim.stage, claim.vendor), {}))
@@ -115,30 +95,19 @@ def claims(found: dict[tuple[str, str], Costs]) -> Iterator[str]:
             yield claim.line(value)
 
 
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on, without a name."""
-    names = ["openai", "anthropic", "lm-deluge", "orjson", "msgspec"]
-    names += [
-        f"apache-airflow{rest}" for rest in ("", *(f"-providers-{n}" for n in ("common-ai", "openai", "anthropic")))
-    ]
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "versions": dict(_versions(names))}
+def machine() -> str:
+    """Return what the numbers depend on, without a host's name."""
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(_versions())}"
 
 
-def _versions(names: list[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
+def _versions() -> Iterator[str]:
+    for package in PACKAGES:
         try:
-            yield name, version(name)
+            yield f"{package} {version(package)}"
         except PackageNotFoundError:
             continue
 
 
-def as_json(found: dict[tuple[str, str], Costs]) -> dict[str, Any]:
-    """Return every single measurement."""
-    return {
-        f"{stage} {vendor}": {way: [asdict(cost) for cost in runs] for way, runs in costs.items()}
-        for (stage, vendor), costs in found.items()
-    }
-
-
-def _plain(way: str) -> str:
-    return LABELS[way].format(limit="").strip("*: ").replace("**", "")
+def name(way: str) -> str:
+    """Return how a way is called in the tables."""
+    return f"**{way.replace('_', ', ')}**" if way.startswith("ours") else way.replace("_", "-")

@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.benchmarks import data
 from tests.benchmarks.measure import KEY, begin_peak, peak_mb
+from tests.benchmarks.report import machine
 
 HERE = Path(__file__).resolve().parent
 BOUNDS = {
@@ -42,22 +43,8 @@ def main() -> int:
     parser.add_argument("--vendor", choices=sorted(data.MODELS), default="openai")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="llmbatch-scale-") as name, emulator(Path(name)) as url:
-        home = Path(name)
-        for source, count in {"scale-in.jsonl": asked.count, "warm_up-in.jsonl": WARM_UP}.items():
-            data.records(home / source, count)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
-        with (home / "airflow.log").open("wb") as log:
-            command = [sys.executable, "-m", "tests.benchmarks.scale", "task"]
-            code = subprocess.call(
-                command, env=environment | _settings(home, asked.vendor, url), stdout=log, stderr=log
-            )
-        if code:
-            print((home / "airflow.log").read_text(errors="replace")[-5000:], file=sys.stderr)
-            return code
-        with urllib.request.urlopen(f"{url}/_emulator/bill") as reply:
-            billed = json.load(reply)["total"]["requests_billed"] - WARM_UP
-        facts = json.loads((home / "task.json").read_text()) | _left_behind(home) | {"requests billed": billed}
-    print(f"{asked.count:,} records, {asked.vendor}\n\n| what | |\n|---|---:|")
+        facts = _measured(Path(name), url, asked.vendor, asked.count)
+    print(f"{asked.count:,} records, {asked.vendor}; {machine()}\n\n| | |\n|---|---:|")
     for what, number in facts.items():
         print(f"| {what} | {number:,.1f} |" if isinstance(number, float) else f"| {what} | {number:,} |")
     broken = [f"{what}: {facts[what]:,.0f}, not below {most:,}" for what, most in BOUNDS.items() if facts[what] >= most]
@@ -67,13 +54,25 @@ def main() -> int:
     return 1 if broken else 0
 
 
+def _measured(home: Path, url: str, vendor: str, count: int) -> dict[str, Any]:
+    """Run the task and return what it took and left behind."""
+    for source, size in {"scale-in.jsonl": count, "warm_up-in.jsonl": WARM_UP}.items():
+        data.records(home / source, size)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    with (home / "airflow.log").open("wb") as log:
+        command = [sys.executable, "-m", "tests.benchmarks.scale", "task"]
+        if subprocess.call(command, env=clean | _settings(home, vendor, url), stdout=log, stderr=log):
+            sys.exit((home / "airflow.log").read_text(errors="replace")[-5000:])
+    with urllib.request.urlopen(f"{url}/_emulator/bill") as reply:
+        billed = json.load(reply)["total"]["requests_billed"] - WARM_UP
+    return json.loads((home / "task.json").read_text()) | _left_behind(home) | {"requests billed": billed}
+
+
 @contextlib.contextmanager
 def emulator(home: Path) -> Iterator[str]:
     """Serve both vendors from a process of its own, and stop it."""
-    command = [sys.executable, "-m", "airflow_provider_llmbatch.emulator", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--state-dir", str(home / "emulator")], stdout=subprocess.PIPE, text=True
-    ) as child:
+    command = [sys.executable, "-m", "airflow_provider_llmbatch.emulator", "--port=0", f"--state-dir={home}/emulator"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             found = re.search(r"http://[\d.:]+", child.stdout.readline())  # type: ignore[union-attr]  # it is a pipe
             assert found
@@ -100,12 +99,8 @@ def task() -> int:
 
     A run of a few records comes first: it imports what Airflow, the SDK and we import on the way.
     """
+    from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import initdb
-
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before 3.2
-        from airflow.models.dagbag import DagBag
 
     home = Path(os.environ["AIRFLOW_HOME"])
     initdb()
@@ -119,7 +114,6 @@ def task() -> int:
         "metadata database, growth in KB": _database_kb(home) - size,
     }
     (home / "task.json").write_text(json.dumps(facts))
-    print(states)
     return 0 if states == ["success", "success"] else 1
 
 

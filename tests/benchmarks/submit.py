@@ -39,7 +39,7 @@ def _requests(case: Case) -> Path:
 
 
 def limit(case: Case) -> Iterator[None]:
-    """The same bytes through a raw socket."""
+    """the same bytes through a raw socket"""
     place = urlsplit(case.url)
     assert place.hostname
     assert place.port
@@ -54,7 +54,7 @@ def limit(case: Case) -> Iterator[None]:
 
 
 def ours(case: Case) -> Iterator[None]:
-    """Our hook, with the request file that the engine has prepared."""
+    """the hook, with the request file that the engine prepared"""
     from airflow_provider_llmbatch.hooks.base import Marker
     from airflow_provider_llmbatch.vendors import load_hook
 
@@ -67,7 +67,7 @@ def ours(case: Case) -> Iterator[None]:
 
 
 def ours_from_records(case: Case) -> Iterator[None]:
-    """The whole of our engine: read the records, prepare the requests, send them, write down what happened."""
+    """the engine: records read, requests prepared and sent, all of it written down"""
     from airflow_provider_llmbatch.engine import start
 
     shutil.rmtree(case.path / "job", ignore_errors=True)
@@ -78,7 +78,7 @@ def ours_from_records(case: Case) -> Iterator[None]:
 
 
 def common_ai(case: Case) -> Iterator[None]:
-    """common-ai's adapter: its own submission, from the list of prompts that it takes."""
+    """the adapter's `submit`, from the list of prompts that it takes"""
     from airflow.providers.common.ai.batch.dispatch import import_adapter_class
     from airflow.providers.common.ai.batch.output_schema import build_output_spec
 
@@ -93,7 +93,7 @@ def common_ai(case: Case) -> Iterator[None]:
 
 
 def official(case: Case) -> Iterator[None]:
-    """The vendor's own Airflow provider, with the same request file."""
+    """the hook of the vendor's Airflow provider, with the same requests"""
     hook = _official_hook(case)
     yield
     if case.vendor == "openai":
@@ -119,7 +119,7 @@ def _official_hook(case: Case) -> Any:
 
 
 def sdk(case: Case) -> Iterator[None]:
-    """The vendor's SDK as its guide shows it, with the same request file."""
+    """the SDK as its guide shows it, with the same requests"""
     client = sdk_client(case)
     yield
     if case.vendor == "openai":

@@ -36,6 +36,6 @@ def test_every_way_of_ours_does_its_work(tmp_path):
     done = run("tests.benchmarks", "--count", "1000", "--runs", "1", "--only", "ours", "--home", str(tmp_path))
 
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^\| \*\*llmbatch", done.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r"^\| \*\*ours", done.stdout, re.MULTILINE)) == 8
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["land openai"]["ours"][0]["cpu"] > 0

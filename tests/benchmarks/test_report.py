@@ -33,9 +33,9 @@ def test_a_claim_about_a_way_that_was_not_run_says_nothing():
 
 
 def test_a_table_relates_every_way_to_ours():
-    lines = list(table("land", "Land", {"ours": OURS, "common_ai": THEIRS}))
+    lines = list(table("Land", {"ours": OURS, "common_ai": THEIRS}, {"ours": "a", "common_ai": "b"}))
 
-    assert lines[4:6] == [
-        "| **llmbatch** | 3.00 | 1.00 | 20 | 1.00 |",
-        "| common-ai | 8.00 | 4.00 | 100 | 2.00 |",
+    assert lines[3:5] == [
+        "| **ours** | a | 3.00 | 1.00 | 20 | 1.00 |",
+        "| common-ai | b | 8.00 | 4.00 | 100 | 2.00 |",
     ]
