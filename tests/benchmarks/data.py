@@ -6,15 +6,12 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llmbatch.core.requests import Question
-from airflow_provider_llmbatch.engine.begin import Identity, begin
-from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
-from airflow_provider_llmbatch.sources import open_source
-from airflow_provider_llmbatch.storage.layout import JobFolder
-from airflow_provider_llmbatch.vendors import load_hook
 from tests.benchmarks.measure import Case, connect
+
+if TYPE_CHECKING:
+    from airflow_provider_llmbatch.engine import Job
 
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
 SYSTEM = "You label reviews."
@@ -22,6 +19,10 @@ FORMAT = "Label this review of {product}: {title}\n\n{text}\n\nId {id}. Answer g
 PLAIN = "Label this review of {{ record.product }}: {{ record.title }}\n\n{{ record.text }}\n\nId {{ record.id }}. "
 PLAIN += "Answer good or bad."
 JINJA = "{% if record.title %}Label this review of {{ record.product | upper }}: {% endif %}" + PLAIN
+USAGE: dict[str, list[str]] = {
+    "openai": ["prompt_tokens", "completion_tokens"],
+    "anthropic": ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"],
+}
 WORDS = "lorem ipsum dolor sit amet consectetur "
 
 
@@ -38,6 +39,13 @@ def records(path: Path, count: int, size: int = 300) -> Path:
 
 def open_job(case: Case, source: Path, prompt: str = PLAIN, **limits: Any) -> Job:
     """Begin our job, or open it again; its client is made, and every module that it takes is there."""
+    from airflow_provider_llmbatch.core.requests import Question
+    from airflow_provider_llmbatch.engine.begin import Identity, begin
+    from airflow_provider_llmbatch.engine.job import Plan, Terms
+    from airflow_provider_llmbatch.sources import open_source
+    from airflow_provider_llmbatch.storage.layout import JobFolder
+    from airflow_provider_llmbatch.vendors import load_hook
+
     connect(case, **limits)
     hook = load_hook(case.vendor, f"{case.vendor}_default")
     hook.preflight()
@@ -72,28 +80,19 @@ def results(path: Path, vendor: str, names: list[str]) -> None:
 
 
 def _result(vendor: str) -> dict[str, Any]:
+    """Return a result as the vendor writes it; ``NAME`` stands for the custom id."""
     text = "good " * 80
-    usage: dict[str, Any]
+    usage: dict[str, Any] = dict.fromkeys(USAGE[vendor], 80)
     if vendor == "anthropic":
-        usage = {"input_tokens": 120, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-        usage |= {"cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}}
-        usage |= {"output_tokens": 80, "service_tier": "batch", "inference_geo": "not_available"}
-        message = {
-            "id": "msg_013Zva2CMHLNnXjNJJKqJ2EF",
-            "type": "message",
-            "role": "assistant",
-            "model": MODELS[vendor],
-        }
-        message |= {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": None}
-        return {"custom_id": "NAME", "result": {"type": "succeeded", "message": message | {"usage": usage}}}
-    usage = {"prompt_tokens": 120, "completion_tokens": 80, "total_tokens": 200}
-    usage["prompt_tokens_details"] = {"cached_tokens": 0, "audio_tokens": 0}
-    usage["completion_tokens_details"] = dict.fromkeys(
-        ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"), 0
-    )
-    message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        content = [{"type": "text", "text": text}]
+        message = {"id": "msg_013Zva2C", "type": "message", "role": "assistant", "model": MODELS[vendor]}
+        message |= {"content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+        return {"custom_id": "NAME", "result": {"type": "succeeded", "message": message}}
+    usage |= {"total_tokens": 160, "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}}
+    usage["completion_tokens_details"] = {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0}
+    answer = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    choices = [{"index": 0, "message": answer, "logprobs": None, "finish_reason": "stop"}]
     body = {"id": "chatcmpl-9hXo1", "object": "chat.completion", "created": 1_790_000_000, "model": MODELS[vendor]}
-    body["choices"] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
-    body |= {"usage": usage, "service_tier": "default", "system_fingerprint": None}
+    body |= {"choices": choices, "usage": usage, "service_tier": "default", "system_fingerprint": None}
     response = {"status_code": 200, "request_id": "req_b64f2b1d4a", "body": body}
     return {"id": "batch_req_6738a3a1", "custom_id": "NAME", "response": response, "error": None}

@@ -110,4 +110,4 @@ def _versions() -> Iterator[str]:
 
 def name(way: str) -> str:
     """Return how a way is called in the tables."""
-    return f"**{way.replace('_', ', ')}**" if way.startswith("ours") else way.replace("_", "-")
+    return f"**{way.replace('_', ' ')}**" if way.startswith("ours") else way.replace("_", "-")

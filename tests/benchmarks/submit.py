@@ -83,7 +83,8 @@ def common_ai(case: Case) -> Iterator[None]:
     from airflow.providers.common.ai.batch.output_schema import build_output_spec
 
     adapter = import_adapter_class(case.vendor)(api_key=KEY, base_url=case.host("theirs"))  # type: ignore[call-arg]
-    adapter.get_batch("batch_0") if case.vendor == "anthropic" else adapter._client.batches.list(limit=1)
+    adapter.get_batch("batch_0")
+    assert case.vendor == "anthropic" or adapter._client.files
     spec = build_output_spec(str)
     yield
     prompts: Any = [{"prompt": prompt} for prompt in data.prompts(case.path / "in.jsonl")]
@@ -110,6 +111,7 @@ def _official_hook(case: Case) -> Any:
 
         hook: Any = OpenAIHook(conn_id="openai_default")
         hook.conn.batches.list(limit=1)
+        assert hook.conn.files
     else:
         from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
 
@@ -138,6 +140,7 @@ def sdk_client(case: Case) -> Any:
 
         client: Any = OpenAI(api_key=KEY, base_url=case.host("theirs"))
         client.batches.list(limit=1)
+        assert client.files
     else:
         from anthropic import Anthropic
 
