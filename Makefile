@@ -5,10 +5,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -V >
 UV     := $(shell uv pip install --help 2>&- | grep -q -e --group && command -v uv || echo .venv-uv/bin/uv)
 BIN    := .venv/bin
 READY  := .venv/.ready
+PEERS  := .bench/.ready
 CODE   := airflow_provider_llmbatch example_dags tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow chaos lint format docs matrix build clean
+.PHONY: help demo test slow chaos lint format docs matrix bench scale build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +43,17 @@ docs: $(READY)  ## docs/_build/html; a warning is an error
 matrix: $(READY)  ## the core suites on the oldest, a middle and the newest Airflow
 	@UV="$(UV)" PYTHON="$(PYTHON)" .ci/matrix
 
+bench: $(PEERS)  ## time and memory next to other libraries, in Markdown; N=records RUNS=3 ONLY='land .* ours'
+	@.bench/bin/python -m tests.benchmarks --count $(or $(N),100000) --runs $(or $(RUNS),3) --only '$(ONLY)'
+
+scale: $(READY)  ## one task of a million records on real Airflow and the emulator; N=records VENDOR=anthropic
+	@$(BIN)/python -m tests.benchmarks.scale --count $(or $(N),1000000) --vendor $(or $(VENDOR),openai)
+
 build: $(READY)  ## dist/: wheel and source
 	@$(UV) build -q --python $(BIN)/python --out-dir dist
 
 clean:  ## remove everything that these targets made
-	rm -rf .venv .venv-uv .matrix .demo dist docs/_build
+	rm -rf .venv .venv-uv .matrix .bench .demo dist docs/_build
 
 # uv resolves and installs in seconds where pip takes minutes. A machine without it gets its own copy.
 .venv-uv/bin/uv:
@@ -59,4 +66,10 @@ clean:  ## remove everything that these targets made
 $(READY): pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip install --quiet --python $(BIN)/python --editable '.[parquet]' --group dev hatchling
+	@touch $@
+
+# The libraries that `make bench` compares with stay out of .venv.
+$(PEERS): pyproject.toml | $(UV)
+	@test -x .bench/bin/python || $(UV) venv --quiet --python $(PYTHON) .bench
+	@$(UV) pip install --quiet --python .bench/bin/python --editable . --group bench
 	@touch $@
