@@ -69,6 +69,7 @@ def _openai_connection() -> dict[str, object]:
         "hook-name": "LLM Batch (OpenAI)",
         "conn-fields": {
             "model": _text("Model", "Used where a task names none, for example openai:gpt-6-luna."),
+            "admin_key": _ADMIN_KEY,
             "organization": _text("Organization", "Sent as the OpenAI-Organization header."),
             "project": _text("Project", "Sent as the OpenAI-Project header."),
             "purpose": _text("File purpose", 'Look-alikes only; OpenAI wants "batch".'),
@@ -87,6 +88,7 @@ def _anthropic_connection() -> dict[str, object]:
         "hook-name": "LLM Batch (Anthropic)",
         "conn-fields": {
             "model": _text("Model", "Used where a task names none, for example anthropic:claude-haiku-5-5."),
+            "admin_key": _ADMIN_KEY,
             **_LIMITS,
         },
         "ui-field-behaviour": _form("https://api.anthropic.com"),
@@ -101,6 +103,11 @@ def _count(label: str, description: str) -> dict[str, object]:
     return {"label": label, "description": description, "schema": {"type": ["integer", "null"], "minimum": 1}}
 
 
+_ADMIN_KEY: dict[str, object] = {
+    "label": "Admin key",
+    "description": "Reads what the vendor's batch queue holds, and nothing else.",
+    "schema": {"type": ["string", "null"], "format": "password"},
+}
 _LIMITS: dict[str, object] = {
     "max_requests": _count("Requests per batch", "Lower than the vendor's own limit, if at all."),
     "max_bytes": _count("Bytes per batch", "Lower than the vendor's own limit, if at all."),

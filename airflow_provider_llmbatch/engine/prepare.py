@@ -13,6 +13,7 @@ from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
 from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.twins import Ledger, write_twins
 from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests
+from airflow_provider_llmbatch.engine.window import read_queues
 from airflow_provider_llmbatch.engine.writing import RecordFiles, ShardFiles
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, SourceError
 
@@ -46,6 +47,7 @@ def prepare_first(job: Job) -> None:
         records=records.count,
         record_files=records.files,
         twins=twins,
+        queues=read_queues(job),
     )
     _announce(job, 1, made, twins)
 

@@ -10,6 +10,7 @@ import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -129,10 +130,11 @@ def indexes(job: Job, shard: ShardState) -> Iterable[int]:
     """Return the record indexes of *shard*, in order."""
     if shard.shard.count == shard.shard.last - shard.shard.first + 1:
         return range(shard.shard.first, shard.shard.last + 1)
-    return (asked.index for asked in _requests(job, shard))
+    return (asked.index for asked in requests_in(job, shard))
 
 
-def _requests(job: Job, shard: ShardState) -> Iterator[Asked]:
+def requests_in(job: Job, shard: ShardState) -> Iterator[Asked]:
+    """Yield the requests of *shard* in the order of the index."""
     with job.folder.files.local(job.folder.requests_name(shard)).open("rb") as file:
         for line in file:
             index = index_of(_line(line).custom_id, job=job.spec.job_id, round_=shard.round)
@@ -146,6 +148,8 @@ def in_order(
     waiting = sorted(shards, key=lambda shard: shard.shard.first, reverse=True)
     heap: list[tuple[int, int, T, Iterator[T]]] = []
 
+    order = count()
+
     def push(order: int, stream: Iterator[T]) -> None:
         for item in stream:
             heapq.heappush(heap, (index(item), order, item, stream))
@@ -154,16 +158,16 @@ def in_order(
     while waiting or heap:
         while waiting and (not heap or waiting[-1].shard.first <= heap[0][0]):
             shard = waiting.pop()
-            push(shard.shard.number, read(shard))
+            push(next(order), read(shard))
         if heap:
-            _, order, item, stream = heapq.heappop(heap)
+            _, opened, item, stream = heapq.heappop(heap)
             yield item
-            push(order, stream)
+            push(opened, stream)
 
 
 def requests_of(job: Job, round_: Round) -> Iterator[Asked]:
     """Yield every request of *round_* in the order of the index."""
-    return in_order(round_.shards, lambda shard: _requests(job, shard), lambda asked: asked.index)
+    return in_order(round_.shards, lambda shard: requests_in(job, shard), lambda asked: asked.index)
 
 
 def records_of(job: Job) -> Iterator[Record]:
