@@ -93,7 +93,9 @@ def test_a_limit_that_an_admin_can_read_is_never_exceeded(bench, emulator, tmp_p
 
     seen = run(bench, emulator, tmp_path)
 
-    assert max(seen) == {"anthropic": 3, "openai": 1}[bench.vendor]  # OpenAI counts tokens; we guess them on the safe side
+    assert (
+        max(seen) == {"anthropic": 3, "openai": 1}[bench.vendor]
+    )  # OpenAI counts tokens; we guess them on the safe side
     assert refused(emulator) == 0
     assert emulator.counts()[ADMIN[bench.vendor]] == 1
 
