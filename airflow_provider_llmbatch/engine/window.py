@@ -38,9 +38,9 @@ def limits_of(job: Job) -> Limits:
     """Return what one batch of *job* may hold: no more than may be in the queue at once."""
     limits = job.hook.limits
     most = job.terms.max_enqueued_tokens
-    own = None if most is None else most * BYTES_PER_TOKEN + limits.envelope_bytes
-    if most is None or own is None or own >= limits.max_bytes:
+    if most is None or most * BYTES_PER_TOKEN + limits.envelope_bytes >= limits.max_bytes:
         return limits
+    own = most * BYTES_PER_TOKEN + limits.envelope_bytes
     return replace(limits, max_bytes=own, source=f"max_enqueued_tokens={most:,}, {BYTES_PER_TOKEN} bytes to a token")
 
 
