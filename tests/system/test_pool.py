@@ -27,8 +27,8 @@ def test_in_a_pool_that_counts_deferred_tasks_batches_never_meet(tmp_path):
             emulator.set_options(speed=0)  # the first batch does not end before the second has been tried
             airflow.trigger("in_no_pool")
 
-            wait_for("a batch that finds the queue full", lambda: len(creates(emulator)) == 4)
-            assert creates(emulator)[2:] == [200, 429]
+            refusal = lambda: sorted(filter(None, creates(emulator)[2:])) == [200, 429]  # noqa: E731
+            wait_for("batch that finds the queue full", refusal)
 
 
 def ended(airflow, dag_id, run_id):
@@ -37,6 +37,6 @@ def ended(airflow, dag_id, run_id):
     return state if state in ("success", "failed") else None
 
 
-def creates(emulator) -> list[int]:
-    """Return how the vendor answered each attempt to create a batch."""
+def creates(emulator) -> list[int | None]:
+    """Return how the vendor answered each attempt to create a batch; ``None``: not yet."""
     return [call["status"] for call in emulator.calls("anthropic.batches.create")]
