@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk.configuration import conf
     from airflow.sdk.definitions.context import Context
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+    from airflow.sdk.log import mask_secret
 else:
     try:
         from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, XComArg
@@ -33,6 +34,10 @@ else:
     except ImportError:  # before 3.2
         from airflow.configuration import conf
         from airflow.exceptions import AirflowException, AirflowFailException, TaskDeferred
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:  # before 3.1
+        from airflow.utils.log.secrets_masker import mask_secret
 
 
 def deprecated_names(context: Context) -> Collection[str]:
@@ -64,5 +69,6 @@ __all__ = [
     "XComArg",
     "conf",
     "deprecated_names",
+    "mask_secret",
     "task_decorator_factory",
 ]

@@ -69,6 +69,7 @@ def _openai_connection() -> dict[str, object]:
         "hook-name": "LLM Batch (OpenAI)",
         "conn-fields": {
             "model": _text("Model", "Used where a task names none, for example openai:gpt-6-luna."),
+            "admin_key": _ADMIN_KEY,
             "organization": _text("Organization", "Sent as the OpenAI-Organization header."),
             "project": _text("Project", "Sent as the OpenAI-Project header."),
             "purpose": _text("File purpose", 'Look-alikes only; OpenAI wants "batch".'),
@@ -89,6 +90,7 @@ def _anthropic_connection() -> dict[str, object]:
         "hook-name": "LLM Batch (Anthropic)",
         "conn-fields": {
             "model": _text("Model", "Used where a task names none, for example anthropic:claude-haiku-5-5."),
+            "admin_key": _ADMIN_KEY,
             "betas": _text("Betas", "Beta features to ask for with every batch, with commas between them."),
             **_COMMON,
         },
@@ -108,6 +110,11 @@ def _switch(label: str, description: str, default: bool) -> dict[str, object]:
     return {"label": label, "description": description, "schema": {"type": ["boolean", "null"], "default": default}}
 
 
+_ADMIN_KEY: dict[str, object] = {
+    "label": "Admin key",
+    "description": "Reads what the vendor's batch queue holds, and nothing else.",
+    "schema": {"type": ["string", "null"], "format": "password"},
+}
 _COMMON: dict[str, object] = {
     "max_requests": _count("Requests per batch", "Lower than the vendor's own limit, if at all."),
     "max_bytes": _count("Bytes per batch", "Lower than the vendor's own limit, if at all."),

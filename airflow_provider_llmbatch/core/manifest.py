@@ -5,7 +5,7 @@ Every event is one document under its own name, written whole and never changed:
     r1.prepared.json            round 1 is cut into shards; nothing of it was sent before this
     r4.reopened.json            somebody asked for the failed rows anew, from round 4 on
     r1.tidied.json              the vendor was asked to delete what it kept of round 1
-    r1-00000.intent.json        before the paid call
+    r1-00000.intent.json        before the paid call; or a *split*: the shard is asked in parts instead
     r1-00000.lost.json          the call ended without an answer; from here on it is only looked for
     r1-00000.submitted.json     the vendor's batch id
     r1-00000.void.json          this attempt created nothing that can run; the next intent is attempt 2
@@ -13,6 +13,10 @@ Every event is one document under its own name, written whole and never changed:
     r1-00000.2.intent.json
     r1-00000.2.ended.json       the terminal state as seen
     r1-00000.2.collected.json   the results file is complete
+    r1-00001-500-749.intent.json   a part of shard 1: its requests of the records 500 to 749
+
+A split lies under the name of an intent, so that of a shard's attempt there is one or the other, whoever writes. A part
+is named by its records, which decide what is in it, so that whoever writes its request file writes the same bytes.
 
 :func:`fold` turns any set of them into a legal state, so a crash between two writes needs no repair.
 """
@@ -20,9 +24,9 @@ Every event is one document under its own name, written whole and never changed:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -36,13 +40,13 @@ SCHEMA = 1
 QUEUE_FULL = "queue full"
 """The reason of a void attempt that only met a full queue at the vendor."""
 
-Kind = Literal["prepared", "reopened", "tidied", "intent", "lost", "submitted", "void", "ended", "collected"]
+Kind = Literal["prepared", "reopened", "tidied", "split", "intent", "lost", "submitted", "void", "ended", "collected"]
 Phase = Literal["ready", "unknown", "submitted", "ended", "collected"]
 _PHASES: tuple[Literal["submitted", "ended", "collected"], ...] = ("submitted", "ended", "collected")
 """Those that an event of the same name begins, in order."""
 
 _NAME = re.compile(
-    r"^r(?P<round>\d+)(?:-(?P<shard>\d{5,})(?:\.(?P<attempt>\d+))?)?\."
+    r"^r(?P<round>\d+)(?:-(?P<shard>\d{5,})(?:-(?P<part>\d+-\d+))?(?:\.(?P<attempt>\d+))?)?\."
     r"(?P<kind>prepared|reopened|tidied|intent|lost|submitted|void|ended|collected)\.json$"
 )
 
@@ -67,7 +71,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_ROUND = ("prepared", "reopened", "tidied")
-_ESSENTIAL = {"prepared": "shards", "reopened": "by", "submitted": "batch_id", "ended": "batch", "collected": "tally"}
+_ESSENTIAL = {
+    "prepared": "shards",
+    "reopened": "by",
+    "split": "shards",
+    "submitted": "batch_id",
+    "ended": "batch",
+    "collected": "tally",
+}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,8 +86,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :ivar job: The job's ten hex digits; an event of another job in the same folder is not ours.
     :ivar at: Epoch seconds.
+    :ivar part: Which part of the shard, if that was split.
+    :ivar shards: prepared: the round's shards; split: the parts, whose request files are written.
+    :ivar queues: prepared, round 1: what each of the vendor's queues holds, as its admin endpoint says.
     :ivar until: intent: the paid call is given up by then; void: do not try again before this.
-    :ivar limit: void: what the vendor's queue holds, in its own measure, as far as it is known.
+    :ivar limit: void: what the vendor's queue holds, in its own measure, as far as it said so.
     :ivar staged: intent: what was uploaded for it, by role.
     :ivar columns: prepared: the records' columns in the order they were first seen.
     :ivar records: prepared, round 1: how many records there are.
@@ -91,6 +105,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     round: int
     at: float
     shard: int | None = None
+    part: str = ""
     attempt: int = 1
     until: float | None = None
     limit: int | None = None
@@ -105,6 +120,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     records: int = 0
     record_files: int = 0
     twins: int = 0
+    queues: dict[str, int] = {}
     by: str | None = None
 
     def __post_init__(self) -> None:
@@ -117,14 +133,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def name_of(event: Event) -> str:
     """Return the file name of *event* in ``events/``."""
-    return f"{stem(event.round, event.shard, event.attempt)}.{event.kind}.json"
+    kind = "intent" if event.kind == "split" else event.kind
+    return f"{stem(event.round, event.shard, event.attempt, event.part)}.{kind}.json"
 
 
-def stem(round_: int, shard: int | None = None, attempt: int = 1) -> str:
-    """Return the part of a name that says what an event or file is about: ``r1``, ``r1-00000``, ``r1-00000.2``."""
+def stem(round_: int, shard: int | None = None, attempt: int = 1, part: str = "") -> str:
+    """Return how a name begins, by what it is about: ``r1``, ``r1-00000``, ``r1-00000.2``, ``r1-00000-500-749``."""
     if shard is None:
         return f"r{round_}"
-    return f"r{round_}-{shard:05}" + ("" if attempt == 1 else f".{attempt}")
+    return f"r{round_}-{shard:05}" + (f"-{part}" if part else "") + ("" if attempt == 1 else f".{attempt}")
 
 
 def is_event(name: str) -> bool:
@@ -172,6 +189,8 @@ class ShardState:
     :ivar attempt: The attempt that is under way, or the one to make next when ``phase`` is ``ready``.
     :ivar not_before: Epoch seconds before which a ``ready`` shard is not sent again.
     :ivar met_full_queue: The last attempt that met a full queue.
+    :ivar alone: How often it met one with nothing of ours in it.
+    :ivar limit: What the queue holds, as the vendor last said of this shard or of one that this is a part of.
     :ivar lost_at: When the paid call ended without an answer, if somebody lived to see it.
     """
 
@@ -181,6 +200,8 @@ class ShardState:
     attempt: int = 1
     not_before: float = 0.0
     met_full_queue: Event | None = None
+    alone: int = 0
+    limit: int | None = None
     intent: Event | None = None
     lost_at: float | None = None
     batch_id: str | None = None
@@ -192,7 +213,7 @@ class ShardState:
     @property
     def name(self) -> str:
         """The stem of its files, without the attempt: ``r1-00000``."""
-        return stem(self.round, self.shard.number)
+        return stem(self.round, self.shard.number, part=self.shard.part)
 
 
 @dataclass(slots=True)
@@ -230,6 +251,11 @@ class Manifest:
         return self.rounds[0].prepared.records if self.rounds else 0
 
     @property
+    def queues(self) -> dict[str, int]:
+        """What each of the vendor's queues holds, as far as its admin endpoint told."""
+        return self.rounds[0].prepared.queues if self.rounds else {}
+
+    @property
     def base(self) -> int:
         """The round from which on rounds count against ``max_rounds``."""
         return max(self.reopened, default=1)
@@ -253,20 +279,18 @@ class Manifest:
 def fold(events: Iterable[Event]) -> Manifest:
     """Return the state that *events*, in any order, amount to."""
     of_rounds: dict[str, dict[int, Event]] = {kind: {} for kind in _OF_ROUND}
-    attempts: dict[tuple[int, int], dict[int, dict[str, Event]]] = {}
+    attempts: _Attempts = {}
     for event in events:
         if event.shard is None:
             of_rounds[event.kind][event.round] = event
         else:
-            of_shard = attempts.setdefault((event.round, event.shard), {})
+            of_shard = attempts.setdefault(stem(event.round, event.shard, part=event.part), {})
             of_shard.setdefault(event.attempt, {})[event.kind] = event
     rounds = [
         Round(
             number=number,
             prepared=prepared,
-            shards=[
-                _shard_state(number, shard, attempts.get((number, shard.number), {})) for shard in prepared.shards or []
-            ],
+            shards=[state for shard in prepared.shards or [] for state in _states(ShardState(number, shard), attempts)],
             is_tidied=number in of_rounds["tidied"],
         )
         for number, prepared in sorted(of_rounds["prepared"].items())
@@ -274,18 +298,37 @@ def fold(events: Iterable[Event]) -> Manifest:
     return Manifest(rounds, {number: event.by or "" for number, event in of_rounds["reopened"].items()})
 
 
-def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]]) -> ShardState:
-    state = ShardState(round_, shard)
+_Attempts: TypeAlias = dict[str, dict[int, dict[str, Event]]]
+"""Events by the shard's name, the attempt and their kind."""
+
+
+def _states(state: ShardState, attempts: _Attempts) -> Iterator[ShardState]:
+    """Yield how far a shard has come, or each of its parts if it was split."""
+    of_shard = attempts.get(state.name, {})
+    _go_on(state, of_shard)
+    split = of_shard.get(state.attempt, {}).get("split")
+    if split is None:
+        yield state
+        return
+    for part in split.shards or []:
+        yield from _states(ShardState(state.round, part, limit=state.limit), attempts)
+
+
+def _go_on(state: ShardState, attempts: dict[int, dict[str, Event]]) -> None:
+    """Bring a shard to where *attempts* have brought it."""
     if not attempts:
-        return state
-    voids = (attempts[number]["void"] for number in sorted(attempts, reverse=True) if "void" in attempts[number])
-    state.met_full_queue = next((void for void in voids if void.reason == QUEUE_FULL), None)
+        return
+    voids = [attempts[number]["void"] for number in sorted(attempts) if "void" in attempts[number]]
+    full = [void for void in voids if void.reason == QUEUE_FULL]
+    state.met_full_queue = full[-1] if full else None
+    state.alone = sum(void.until is not None for void in full)
+    state.limit = next((void.limit for void in reversed(full) if void.limit), state.limit)
     latest = max(attempts)
     seen = attempts[latest]
     if "void" in seen and ("submitted" not in seen or "ended" in seen):
         state.attempt = latest + 1
         state.not_before = seen["void"].until or 0.0
-        return state
+        return
     state.attempt = latest
     state.intent = seen.get("intent")
     state.phase = "unknown"
@@ -301,4 +344,3 @@ def _shard_state(round_: int, shard: Shard, attempts: dict[int, dict[str, Event]
         state.batch, state.ended_at = seen["ended"].batch, seen["ended"].at
     if "collected" in seen:
         state.tally = seen["collected"].tally
-    return state

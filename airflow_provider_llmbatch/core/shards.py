@@ -11,10 +11,11 @@ from airflow_provider_llmbatch.core.requests import Requests
 from airflow_provider_llmbatch.exceptions import RequestTooLargeError
 
 
-class Shard(msgspec.Struct, frozen=True, kw_only=True):
+class Shard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One shard of a round, once it is cut.
 
     :ivar number: Position among the shards of its round, from 0.
+    :ivar part: The first and the last record of a part of it, such as ``500-749``; ``""``: the whole.
     :ivar lane: What all its requests have in common, such as the model.
     :ivar count: Requests in it.
     :ivar bytes: Size of the request file.
@@ -24,6 +25,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: int
+    part: str = ""
     lane: str = ""
     count: int
     bytes: int

@@ -10,6 +10,7 @@ from airflow_provider_llmbatch.emulator.anthropic import guard as anthropic_guar
 from airflow_provider_llmbatch.emulator.anthropic import models as anthropic_models
 from airflow_provider_llmbatch.emulator.anthropic import sync as anthropic_sync
 from airflow_provider_llmbatch.emulator.asgi import Application, Guard, Route
+from airflow_provider_llmbatch.emulator.openai import admin as openai_admin
 from airflow_provider_llmbatch.emulator.openai import batches as openai_batches
 from airflow_provider_llmbatch.emulator.openai import desk as openai_desk
 from airflow_provider_llmbatch.emulator.openai import files as openai_files
@@ -37,7 +38,7 @@ ROUTES = [
         "GET",
         "/v1/organization/projects/{project}/rate_limits",
         "openai.admin.rate_limits.list",
-        openai_models.rate_limits,
+        openai_admin.rate_limits,
     ),
     Route("POST", "/v1/messages/batches", "anthropic.batches.create", anthropic_batches.create),
     Route("GET", "/v1/messages/batches", "anthropic.batches.list", anthropic_batches.list_batches),

@@ -17,6 +17,7 @@ from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
 from airflow_provider_llmbatch.engine.settle import grace_end, patiently
 from airflow_provider_llmbatch.engine.submit import submit
+from airflow_provider_llmbatch.engine.window import CHECK_EVERY, room_for
 from airflow_provider_llmbatch.exceptions import DeadlineError
 from airflow_provider_llmbatch.storage.tables import check_output
 
@@ -44,7 +45,7 @@ def advance(job: Job) -> Wait | Done:
 def start(job: Job) -> None:
     """Prepare the job if that was not done, and send what may be sent now."""
     prepare(job)
-    submit(job)
+    submit(job, rooms=("free", "soon"))  # nobody comes back when the vendor has checked the first ones
 
 
 def prepare(job: Job) -> None:
@@ -61,6 +62,8 @@ def _wait(job: Job, watched: set[str], unseen: set[str]) -> Wait:
     waiting = job.manifest.rounds[-1].in_phase("ready", "unknown")
     open_ids = [shard.batch_id for shard in job.manifest.open if shard.batch_id]
     wakes = [shard.not_before for shard in waiting if shard.phase == "ready" and shard.not_before > now]
+    if any(shard.phase == "ready" and room_for(job, shard) == "soon" for shard in waiting):
+        wakes.append(now + CHECK_EVERY)
     wakes += [_next_search(job, shard, now) for shard in waiting if shard.phase == "unknown"]
     round_ = job.manifest.rounds[-1]
     began = min((shard.submitted_at for shard in round_.shards if shard.submitted_at), default=round_.prepared.at)

@@ -44,6 +44,8 @@ def look(job: Job) -> set[str]:
     found = patiently(job, lambda: job.hook.run(job.hook.look(waiting.keys())))
     for batch_id, shard in waiting.items():
         batch = found.get(batch_id)
+        if batch is not None and batch.status not in ("validating", "unknown"):
+            job.checked.add(batch_id)
         if batch is not None and batch.is_terminal:
             job.log.info("%s", batch.progress_line(now=job.clock()))
             job.record("ended", shard, batch_id=batch_id, batch=batch)

@@ -71,6 +71,7 @@ class Job:
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
     :ivar validate: Turns an answer's text into the value that was asked for.
+    :ivar checked: Open batches that the vendor has looked through and takes.
     :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
@@ -88,6 +89,7 @@ class Job:
     was_begun: bool = True
     is_stopped: bool = False
     manifest: Manifest = field(default_factory=Manifest)
+    checked: set[str] = field(default_factory=set)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
     validate: Callable[[str], Any] | None = field(init=False, default=None)
@@ -124,6 +126,7 @@ class Job:
             kind=kind,
             round=shard.round if shard else round_ or 1,
             shard=shard.shard.number if shard else None,
+            part=shard.shard.part if shard else "",
             attempt=shard.attempt if shard else 1,
             at=self.clock() if at is None else at,
             **facts,
@@ -142,8 +145,7 @@ class Job:
 
     def current(self, shard: ShardState) -> ShardState:
         """Return *shard* as it stands after the last :meth:`record`."""
-        round_ = next(round_ for round_ in self.manifest.rounds if round_.number == shard.round)
-        return round_.shards[shard.shard.number]
+        return next(now for now in self.manifest.shards if now.name == shard.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from airflow_provider_llmbatch.engine.asking import Asker
 from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.twins import Ledger, Repeats, write_twins
 from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests, records_of
+from airflow_provider_llmbatch.engine.window import read_queues
 from airflow_provider_llmbatch.engine.writing import RecordFiles, ShardFiles
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, SourceError
 from airflow_provider_llmbatch.sources import blocks_of
@@ -45,6 +46,7 @@ def prepare_first(job: Job) -> None:
         records=records.count,
         record_files=records.files,
         twins=twins,
+        queues=read_queues(job),
     )
     _announce(job, 1, made, twins)
 

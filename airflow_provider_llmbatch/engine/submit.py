@@ -12,7 +12,8 @@ from pathlib import Path
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.settle import accept, marker, patiently, settle, settle_one
-from airflow_provider_llmbatch.engine.window import BUSY_PAUSE, has_room, names_queue, put_back
+from airflow_provider_llmbatch.engine.split import split_large
+from airflow_provider_llmbatch.engine.window import BUSY_PAUSE, Room, names_queue, put_back, room_for
 from airflow_provider_llmbatch.exceptions import (
     BusyError,
     CancelledError,
@@ -27,17 +28,19 @@ CANCELS = 8
 """Cancels that are asked for at once: a task that is being killed has seconds."""
 
 
-def submit(job: Job) -> set[str]:
+def submit(job: Job, rooms: tuple[Room, ...] = ("free",)) -> set[str]:
     """Send what may be sent now, and settle what is in doubt.
 
+    :param rooms: Shards are sent where their room in the queue is one of these.
     :return: Batches that may be ours and cannot be told apart yet: watch them, they prove themselves by their results.
     :raises CancelledError: There is something to send, and the task was killed.
     """
+    split_large(job)
     if job.spec.lookup_since is not None and job.hook.can_list:
         _suspect(job)
     watched = settle(job)
     for shard in job.manifest.rounds[-1].in_phase("ready"):
-        if has_room(job, shard) and shard.not_before <= job.clock():
+        if room_for(job, shard) in rooms and shard.not_before <= job.clock():
             _send(job, shard)
     return watched
 

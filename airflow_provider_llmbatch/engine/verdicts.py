@@ -165,10 +165,11 @@ def indexes(job: Job, shard: ShardState) -> Iterable[int]:
     """Return the record indexes of *shard*, in order."""
     if shard.shard.count == shard.shard.last - shard.shard.first + 1:
         return range(shard.shard.first, shard.shard.last + 1)
-    return (asked.index for asked in _requests(job, shard))
+    return (asked.index for asked in requests_in(job, shard))
 
 
-def _requests(job: Job, shard: ShardState) -> Iterator[Asked]:
+def requests_in(job: Job, shard: ShardState) -> Iterator[Asked]:
+    """Yield the requests of *shard* in the order of the index."""
     with job.folder.files.local(job.folder.requests_name(shard)).open("rb") as file:
         for line in file:
             index = index_of(_line(line).custom_id, job=job.spec.job_id, round_=shard.round)
@@ -203,7 +204,7 @@ def in_order(
 
 def requests_of(job: Job, round_: Round) -> Iterator[Asked]:
     """Yield every request of *round_* in the order of the index."""
-    return in_order(round_.shards, lambda shard: _requests(job, shard), lambda asked: asked.index)
+    return in_order(round_.shards, lambda shard: requests_in(job, shard), lambda asked: asked.index)
 
 
 def records_of(job: Job, files: int | None = None) -> Iterator[Record]:

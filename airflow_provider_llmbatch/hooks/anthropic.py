@@ -45,6 +45,21 @@ BETA_HEADER = "anthropic-beta"
 _BEFORE, _AFTER = b'{"requests":[', b"]}"
 
 
+class _Limiter(msgspec.Struct):
+    type: str
+    value: int
+
+
+class _RateLimit(msgspec.Struct):
+    limits: list[_Limiter]
+
+
+class _RateLimits(msgspec.Struct):
+    """The organization's limits, by group."""
+
+    data: list[_RateLimit]
+
+
 class AnthropicBatchHook(SdkHook):
     """Talk to Anthropic's Message Batches API.
 
@@ -169,6 +184,16 @@ class AnthropicBatchHook(SdkHook):
 
     def error_of(self, body: Any) -> tuple[str | None, str]:
         return error_of(body)
+
+    def read_queues(self) -> dict[str, int]:
+        """Return the requests that an organization may have in the queue of all its batches.
+
+        Source: https://platform.claude.com/docs/en/manage-claude/rate-limits-api and the ``anthropic`` SDK 2.12
+        (``organization.rate_limits``), read 2026-11-22. Limiters that the vendor adds later are left alone.
+        """
+        groups = self.admin(Call("/v1/organizations/rate_limits", {"group_type": "batch"}), _RateLimits).data
+        held = [each.value for group in groups for each in group.limits if each.type == "enqueued_batch_requests"]
+        return {"": min(held)} if held else {}
 
     def cleanup(self, batch: Batch) -> None:
         """Leave everything where it is.

@@ -381,6 +381,18 @@ class BatchHook(BaseHook, ABC):
         """Return how much of that queue it takes, in the vendor's own measure: here requests."""
         return shard.count
 
+    refuses_at_once: ClassVar[bool] = True
+    """Whether a full queue shows in the answer to *create*, and not in a batch that fails later."""
+
+    def read_queues(self) -> dict[str, int]:
+        """Return what each queue holds, by :meth:`queue_of`, in the measure of :meth:`load_of`.
+
+        It takes the connection's ``admin_key``. A vendor without such an endpoint has nothing to tell.
+
+        :raises LLMBatchError: It cannot be read.
+        """
+        return {}
+
     def is_queue_full(self, batch: Batch) -> bool:
         """Return whether a failed batch only found the vendor's queue full: put it back and wait."""
         return False

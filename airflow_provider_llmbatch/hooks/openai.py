@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +18,7 @@ from airflow_provider_llmbatch.core.limits import BYTES_PER_TOKEN, Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result, not_answered
 from airflow_provider_llmbatch.core.shards import Shard
-from airflow_provider_llmbatch.exceptions import BusyError, NotFoundError, RejectedError, VendorError
+from airflow_provider_llmbatch.exceptions import BusyError, InputError, NotFoundError, RejectedError, VendorError
 from airflow_provider_llmbatch.hooks._openai_answers import read_answer
 from airflow_provider_llmbatch.hooks._openai_batches import read_batch
 from airflow_provider_llmbatch.hooks._openai_errors import GENERIC, QUEUE_FULL, REMEDIES
@@ -31,6 +32,19 @@ _UPLOAD_LIVES = 7 * _DAY
 """Seconds. A batch ends within some 26 hours, and an upload that never got its batch may wait days for one."""
 _OUTPUT_LIVES = 30 * _DAY
 """Seconds; the most that OpenAI takes (FACTS §1.1), so that no paid answer is gone before somebody fetches it."""
+
+
+class _RateLimit(msgspec.Struct):
+    model: str
+    batch_1_day_max_input_tokens: int | None = None
+
+
+class _RateLimits(msgspec.Struct):
+    """One page of a project's limits."""
+
+    data: list[_RateLimit]
+    has_more: bool | None = None
+    last_id: str | None = None
 
 
 class OpenAIBatchHook(SdkHook):
@@ -53,6 +67,7 @@ class OpenAIBatchHook(SdkHook):
         checked=date(2026, 11, 22),
     )
     remedies = REMEDIES
+    refuses_at_once = False
 
     def _new_client(self, *, asynchronous: bool) -> Any:
         from openai import AsyncOpenAI, OpenAI
@@ -191,6 +206,28 @@ class OpenAIBatchHook(SdkHook):
 
     def load_of(self, shard: Shard) -> int:
         return -(-shard.bytes // BYTES_PER_TOKEN)  # it counts the tokens of the prompts
+
+    def read_queues(self) -> dict[str, int]:
+        """Return the prompt tokens that a project may have in each model's queue.
+
+        Source: the API reference, "List project rate limits", and the ``openai`` SDK 3.54
+        (``admin.organization.projects.rate_limits``), read 2026-11-22. The field is ``batch_1_day_max_input_tokens``,
+        and it stands only with models that have a batch queue.
+
+        :raises InputError: The connection names no project.
+        """
+        project = self.settings.project
+        if not project:
+            raise InputError(f"connection {self.conn_id!r} has an admin_key and names no project in its extra.")
+        found: dict[str, int] = {}
+        after: str | None = ""
+        while after is not None:
+            query = {"limit": self.page_size} | ({"after": after} if after else {})
+            page = self.admin(Call(f"/organization/projects/{quote(project, safe='')}/rate_limits", query), _RateLimits)
+            most = {item.model: item.batch_1_day_max_input_tokens for item in page.data}
+            found |= {model: tokens for model, tokens in most.items() if tokens}
+            after = page.last_id if page.has_more and page.data else None
+        return found
 
     def is_queue_full(self, batch: Batch) -> bool:
         return batch.status == "failed" and any(error.code == QUEUE_FULL for error in batch.errors)

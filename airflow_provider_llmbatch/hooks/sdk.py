@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ from airflow_provider_llmbatch.exceptions import (
 )
 from airflow_provider_llmbatch.hooks.base import BatchHook, Call, unreadable
 from airflow_provider_llmbatch.hooks.download import Download
+
+T = TypeVar("T")
 
 STREAM = {"X-Stainless-Raw-Response": "stream", "Accept-Encoding": "identity"}
 """The first header is how both SDKs' own ``with_streaming_response`` asks for an unread body; without compression the
@@ -158,7 +160,19 @@ class SdkHook(BatchHook):
         return "change" if status is not None and _is_clear_no(status) else "retry"
 
     def _masked(self, text: str) -> str:
-        return text.replace(self.settings.api_key, "***")
+        for key in filter(None, (self.settings.api_key, self.settings.admin_key)):
+            text = text.replace(key, "***")
+        return text
+
+    def admin(self, call: Call, kind: type[T]) -> T:
+        """Make a reading call with the connection's ``admin_key``.
+
+        :param kind: What the answer is decoded to.
+        :raises VendorError: The vendor, or the way to it, said no, or the answer is something else.
+        """
+        client = self.client.with_options(api_key=self.settings.admin_key)
+        with self.errors(f"GET {call.path}"):
+            return msgspec.json.decode(client.get(call.path, cast_to=bytes, options=_reading(call)), type=kind)
 
     def model_of(self, line: bytes) -> str:
         request = msgspec.json.decode(line, type=_Asked)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from airflow_provider_llmbatch._compat import BaseHook
+from airflow_provider_llmbatch._compat import BaseHook, mask_secret
 from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.exceptions import InputError
 
@@ -25,6 +25,7 @@ class Settings:
     """A connection, read.
 
     :ivar api_key: From *password*. It is not shown in ``repr()``.
+    :ivar admin_key: A key that may read the organization's limits; it reads nothing else and sends nothing.
     :ivar base_url: From *host*, *port* and *schema*; ``None`` is the vendor's own.
     :ivar client_kwargs: Further arguments for the SDK's client; its ``timeout`` is in seconds, 600 by default.
     :ivar max_requests: A look-alike's own limit, where it is lower than the vendor's.
@@ -37,6 +38,7 @@ class Settings:
     """
 
     api_key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     organization: str | None = None
     project: str | None = None
@@ -70,7 +72,7 @@ class Settings:
         )
 
 
-_TEXTS = ("organization", "project", "purpose", "completion_window", "list_mode")
+_TEXTS = ("admin_key", "organization", "project", "purpose", "completion_window", "list_mode")
 _NUMBERS = ("max_requests", "max_bytes")
 
 
@@ -94,6 +96,8 @@ def read_settings(hook: BatchHook) -> Settings:
             conn_id=hook.conn_id,
         )
     extra = connection.extra_dejson
+    if extra.get("admin_key"):
+        mask_secret(str(extra["admin_key"]))  # Airflow knows the password for a secret, and not this
     try:
         facts: dict[str, Any] = {name: str(extra[name]) for name in _TEXTS if extra.get(name)}
         facts |= {name: int(extra[name]) for name in _NUMBERS if extra.get(name)}

@@ -48,7 +48,8 @@ class JobShell(BaseOperator):
         and as soon as the first one can do no more. (templated)
     :param max_active_batches: Batches of this job at the vendor at once. Default: no limit.
     :param max_enqueued_tokens: Tokens of this job's prompts in one of the vendor's queues at once; batches are cut so
-        that each fits. Default: no limit until the vendor names one, which is then remembered.
+        that each fits. Default: what the vendor says, if the connection has an ``admin_key`` to ask it with or once it
+        refuses a batch.
     :param deadline: Time from the first submission until the task gives up waiting. Default 26 hours.
     :param poll_interval: Seconds between two looks at the open batches, at most; young batches are looked at sooner.
     :param deferrable: Wait in the triggerer, without a worker slot. Default: ``[operators] default_deferrable``.

@@ -5,6 +5,7 @@ question.json                  what is asked of every record: templates, paramet
 records/00000.jsonl            the records in their order, so that the source is never read twice
 twins.jsonl                    records whose request is another's, word for word
 requests/r1-00000.jsonl        the exact requests
+requests/r1-00000-0-499.jsonl  a part of them, if the shard was split
 events/…                       what has happened (core/manifest.py)
 results/r1-00000.jsonl         what came back, byte for byte
 failed/rows.jsonl              the rows that are not `succeeded`

@@ -39,9 +39,9 @@ def test_an_event_of_todays_schema_is_written_as_it_always_was(path):
 def test_the_golden_job_stands_where_it_stood(schema):
     manifest = fold(read_event(path.name, path.read_bytes()) for path in EVENTS if f"schema-{schema}" in path.parts)
 
-    first, second = manifest.rounds
+    first, second, third = manifest.rounds
     collected, put_back = first.shards
-    assert [round_.number for round_ in manifest.rounds] == [1, 2]
+    assert [round_.number for round_ in manifest.rounds] == [1, 2, 3]
     assert first.prepared.columns == ["text", "größe"]
     assert (manifest.records, first.prepared.twins, first.is_tidied) == (6, 1, True)
     assert (manifest.reopened, manifest.base) == ({2: "shop/scheduled/again/-1"}, 2)
@@ -51,4 +51,8 @@ def test_the_golden_job_stands_where_it_stood(schema):
     )
     assert collected.batch.files == {"input": "file-AAAA1111", "output": "file-OUT1", "error": "file-ERR1"}
     assert (put_back.phase, put_back.attempt, put_back.not_before) == ("ready", 3, 1795345263.0)
+    assert [(part.name, part.phase, part.limit) for part in third.shards] == [
+        ("r3-00000-0-1", "submitted", 90_000),
+        ("r3-00000-2-2", "ready", 90_000),
+    ]
     assert (second.shards[0].phase, second.shards[0].shard.first, second.shards[0].shard.last) == ("ready", 2, 2)

@@ -15,17 +15,23 @@ RANK = ["ready", "unknown", "submitted", "ended", "collected"]
 
 
 def shard_of(number, count):
-    first = number * count
-    return Shard(number=number, lane="m", count=count, bytes=100, sha256="ab", first=first, last=first + count - 1)
+    return part_of(number, number * count, number * count + count - 1, part="")
 
 
-def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
+def part_of(number, first, last, part=None):
+    part = f"{first}-{last}" if part is None else part
+    count = last - first + 1
+    return Shard(number=number, part=part, lane="m", count=count, bytes=100, sha256="ab", first=first, last=last)
+
+
+def event(kind, *, shard=0, part="", attempt=1, round_=1, at=1000.0, **facts):
     essential = {
         "prepared": {
             "shards": [shard_of(0, 5)],
             "columns": ["text"],
         },
         "reopened": {"by": "dag/run/task/-1"},
+        "split": {"shards": [part_of(shard, 0, 2), part_of(shard, 3, 4)]},
         "submitted": {"batch_id": f"batch_{attempt}"},
         "ended": {
             "batch_id": f"batch_{attempt}",
@@ -33,7 +39,7 @@ def event(kind, *, shard=0, attempt=1, round_=1, at=1000.0, **facts):
         },
         "collected": {"batch_id": f"batch_{attempt}", "tally": Tally(statuses={"succeeded": 5})},
     }
-    place = {} if kind in ("prepared", "reopened", "tidied") else {"shard": shard, "attempt": attempt}
+    place = {} if kind in ("prepared", "reopened", "tidied") else {"shard": shard, "part": part, "attempt": attempt}
     return Event(schema=SCHEMA, job=JOB, kind=kind, round=round_, at=at, **place, **essential.get(kind, {}) | facts)
 
 
@@ -47,14 +53,27 @@ def state_of(*events):
 
 @st.composite
 def attempts(draw, round_, shard):
-    """One shard's events as the engine writes them, in order: attempts that came to nothing, then one that goes on."""
+    """One shard's events as the engine writes them, in order: attempts that came to nothing, then one that goes on.
+
+    A shard of several requests may be split instead, and its parts go on.
+    """
+    place = {"shard": shard.number, "part": shard.part, "round_": round_}
     voids = draw(st.integers(0, 2))
     for attempt in range(1, voids + 1):
         kinds = draw(st.sampled_from([["intent"], ["intent", "lost"], ["intent", "submitted", "ended"]]))
-        yield from (event(kind, shard=shard, attempt=attempt, round_=round_) for kind in [*kinds, "void"])
+        full = {"reason": "queue full", "limit": draw(st.sampled_from([None, 4])), "until": 2000.0}
+        yield from (event(kind, attempt=attempt, **place) for kind in kinds)
+        yield event("void", attempt=attempt, **place, **draw(st.sampled_from([{}, full])))
+    if shard.count > 1 and draw(st.booleans()):
+        cut = draw(st.integers(shard.first, shard.last - 1))
+        parts = [part_of(shard.number, shard.first, cut), part_of(shard.number, cut + 1, shard.last)]
+        yield event("split", attempt=voids + 1, shards=parts, **place)
+        for part in parts:
+            yield from draw(attempts(round_, part))
+        return
     last = ["intent", *draw(st.sampled_from([[], ["lost"]])), "submitted", "ended", "collected"]
     for kind in last[: draw(st.integers(0, len(last)))]:
-        yield event(kind, shard=shard, attempt=voids + 1, round_=round_)
+        yield event(kind, attempt=voids + 1, **place)
 
 
 @st.composite
@@ -67,8 +86,8 @@ def histories(draw):
         if round_ > 1 and draw(st.booleans()):
             written.append(event("reopened", round_=round_))
         written.append(event("prepared", round_=round_, shards=shards))
-        for number in range(count):
-            written += list(draw(attempts(round_, number)))
+        for shard in shards:
+            written += list(draw(attempts(round_, shard)))
         if draw(st.booleans()):
             written.append(event("tidied", round_=round_))
     return written
@@ -84,6 +103,9 @@ def test_any_events_in_any_order_are_a_legal_state(history, data):
     assert numbers == sorted({one.round for one in kept if one.kind == "prepared"})
     assert manifest.reopened.keys() == {one.round for one in kept if one.kind == "reopened"}
     assert manifest.base >= 1
+    for round_ in manifest.rounds:
+        asked = [index for one in round_.shards for index in range(one.shard.first, one.shard.last + 1)]
+        assert asked == list(range(sum(shard.count for shard in round_.prepared.shards)))
     for shard in manifest.shards:
         assert shard.attempt >= 1
         assert (shard.batch_id is not None) == (shard.phase in ("submitted", "ended", "collected"))
@@ -114,10 +136,12 @@ def test_a_shard_never_goes_back_from_one_event_to_the_next(history):
     def progress(shard):
         return shard.attempt, RANK.index(shard.phase)
 
-    before = {}
+    before, split = {}, set()
     for length in range(len(history) + 1):
         after = {shard.name: progress(shard) for shard in fold(history[:length]).shards}
-        assert all(after[name] >= progress for name, progress in before.items())
+        split |= before.keys() - after.keys()
+        assert all(after[name] >= progress for name, progress in before.items() if name not in split)
+        assert split.isdisjoint(after)
         before = after
 
 
@@ -175,6 +199,60 @@ def test_a_shard_that_was_not_taken_is_not_sent_before_its_time():
     assert state_of(event("intent"), event("void")).not_before == 0
 
 
+def test_a_shard_that_was_split_is_its_parts_from_then_on():
+    full = event("void", reason="queue full", limit=3)
+    one, two = fold([event("prepared"), event("intent"), full, event("split", attempt=2)]).shards
+
+    assert [one.name, two.name] == ["r1-00000-0-2", "r1-00000-3-4"]
+    assert [(part.phase, part.attempt, part.limit, part.met_full_queue) for part in (one, two)] == [
+        ("ready", 1, 3, None)
+    ] * 2
+
+
+def test_a_part_goes_on_and_is_split_like_a_shard():
+    inner = [part_of(0, 0, 0), part_of(0, 1, 2)]
+    manifest = fold(
+        [
+            event("prepared"),
+            event("split"),
+            event("split", part="0-2", shards=inner),
+            event("submitted", part="3-4", batch_id="last"),
+            event("submitted", part="0-0", batch_id="first"),
+        ]
+    )
+
+    assert [(shard.name, shard.phase) for shard in manifest.shards] == [
+        ("r1-00000-0-0", "submitted"),
+        ("r1-00000-1-2", "ready"),
+        ("r1-00000-3-4", "submitted"),
+    ]
+    assert manifest.batch_ids == ["first", "last"]
+
+
+def test_a_split_and_an_intent_of_the_same_attempt_have_one_name():
+    assert name_of(event("split", attempt=2)) == name_of(event("intent", attempt=2)) == "r1-00000.2.intent.json"
+
+
+@pytest.mark.parametrize(
+    ("voids", "alone", "limit"),
+    [
+        ([], 0, None),
+        ([{"reason": "busy"}], 0, None),
+        ([{"reason": "queue full", "limit": 9}], 0, 9),
+        ([{"reason": "queue full", "limit": 9}, {"reason": "queue full", "until": 5.0}], 1, 9),
+        (
+            [{"reason": "queue full", "limit": 9, "until": 1.0}, {"reason": "queue full", "limit": 8, "until": 5.0}],
+            2,
+            8,
+        ),
+    ],
+)
+def test_what_a_shard_has_learned_of_the_queue(voids, alone, limit):
+    shard = state_of(*(event("void", attempt=attempt, **void) for attempt, void in enumerate(voids, 1)))
+
+    assert (shard.alone, shard.limit) == (alone, limit)
+
+
 def test_a_lost_call_keeps_its_intent_and_the_time_of_its_end():
     shard = state_of(event("intent", until=1600.0), event("lost", at=1500.0))
 
@@ -228,6 +306,9 @@ def test_shards_are_told_apart_by_their_phase():
         (event("intent", shard=99_999), "r1-99999.intent.json"),
         (event("intent", shard=123_456), "r1-123456.intent.json"),
         (event("void", attempt=2), "r1-00000.2.void.json"),
+        (event("split", attempt=2), "r1-00000.2.intent.json"),
+        (event("ended", part="500-749"), "r1-00000-500-749.ended.json"),
+        (event("void", part="500-749", attempt=2), "r1-00000-500-749.2.void.json"),
     ],
 )
 def test_name_of(one, name):
@@ -245,6 +326,8 @@ def test_name_of(one, name):
         "r1-00000.intent.json.part",
         "copy of r1-00000.intent.json",
         "r1-00000.unheard-of.json",
+        "r1-00000-5.intent.json",
+        "r1-500-749.intent.json",
         "r1-00000.intent.json\n.bak",
     ],
 )
@@ -284,6 +367,7 @@ def test_a_document_of_a_later_schema_is_refused_with_what_to_do():
         pytest.param({"shard": ...}, id="of-no-shard"),
         pytest.param({"kind": "prepared"}, id="a-round-with-a-shard"),
         pytest.param({"shard": 1}, id="of-another-shard-than-its-name-says"),
+        pytest.param({"part": "0-4"}, id="of-a-part-whose-name-it-does-not-have"),
         pytest.param({"attempt": 2}, id="of-another-attempt-than-its-name-says"),
         pytest.param({"kind": "intent"}, id="of-another-kind-than-its-name-says"),
     ],

@@ -236,16 +236,43 @@ def test_models_are_told_apart_by_the_version_header(
         ant.models.retrieve("claude-0")
 
 
+LIMITS = {
+    "openai": ("/v1/organization/projects/proj_1/rate_limits", "sk-admin-any"),
+    "anthropic": ("/v1/organizations/rate_limits?group_type=batch", "sk-ant-admin-any"),
+}
+
+
+def read_limits(emulator: Emulator, vendor: str, more: str = "", **headers: str) -> tuple[int, Any]:
+    path, key = LIMITS[vendor]
+    sent = {"authorization": f"Bearer {key}", **headers}
+    status, _, answer = raw(emulator, "GET", path + more, vendor=vendor, **sent)
+    return status, json.loads(answer)
+
+
 def test_admins_can_read_the_batch_limits(emulator: Emulator) -> None:
     emulator.set_options(enqueued_tokens={"gpt-6-luna": 90_000}, queued_requests=1_234)
-    ours = json.loads(raw(emulator, "GET", "/v1/organization/projects/proj_1/rate_limits")[2])["data"]
-    theirs = json.loads(raw(emulator, "GET", "/v1/organizations/rate_limits?group_type=batch", vendor="anthropic")[2])
+    ours = read_limits(emulator, "openai")[1]["data"]
+    theirs = read_limits(emulator, "anthropic")[1]
     for entry in ours:
         conform(ProjectRateLimit, entry)
     conform(OrganizationRateLimit, theirs["data"][0])
 
     assert {entry["model"]: entry.get("batch_1_day_max_input_tokens") for entry in ours}["gpt-6-luna"] == 90_000
     assert {"type": "enqueued_batch_requests", "value": 1_234} in theirs["data"][0]["limits"]
+
+
+@pytest.mark.parametrize(("vendor", "status"), [("openai", 403), ("anthropic", 401)])
+def test_nobody_else_can(emulator: Emulator, vendor: str, status: int) -> None:
+    assert read_limits(emulator, vendor, authorization="Bearer sk-any")[0] == status
+
+
+def test_openais_limits_come_in_pages(emulator: Emulator) -> None:
+    whole = read_limits(emulator, "openai")[1]["data"]
+    first = read_limits(emulator, "openai", "?limit=30")[1]
+    second = read_limits(emulator, "openai", f"?limit=30&after={first['last_id']}")[1]
+
+    assert (len(first["data"]), first["has_more"], second["has_more"]) == (30, True, False)
+    assert first["data"] + second["data"] == whole
 
 
 def test_openai_limits_are_told_in_headers_and_enforced(emulator: Emulator) -> None:

@@ -65,6 +65,7 @@ def test_a_connection_with_nothing_but_a_key_has_the_vendors_own_habits(read):
 
 
 EXTRA = {
+    "admin_key": "sk-admin-1",
     "organization": "org-1",
     "project": "proj_1",
     "purpose": "batch-api",
@@ -84,6 +85,7 @@ def test_what_a_look_alike_needs_stands_in_the_extra(read, extra):
 
     assert found == Settings(
         api_key=KEY,
+        admin_key="sk-admin-1",
         organization="org-1",
         project="proj_1",
         purpose="batch-api",
@@ -144,10 +146,12 @@ def test_a_connection_is_read_once(read, monkeypatch):
     assert hook.settings is first
 
 
-def test_neither_the_key_nor_the_clients_arguments_are_shown(read):
-    found = read({"password": KEY, "extra": {"client_kwargs": {"default_headers": {"x-secret": "SECRET"}}}})
+def test_neither_a_key_nor_the_clients_arguments_are_shown(read):
+    extra = {"admin_key": "sk-admin-1", "client_kwargs": {"default_headers": {"x-secret": "SECRET"}}}
+    found = read({"password": KEY, "extra": extra})
 
     assert KEY not in repr(found)
+    assert "sk-admin-1" not in repr(found)
     assert "SECRET" not in repr(found)
 
 

@@ -30,6 +30,12 @@ def admit(world: World, request: Request) -> None:
         _take(world)
 
 
+def admit_admin(request: Request) -> None:
+    """Refuse a key that is not an admin's.  The prefix is documented; the status is this emulator's assumption."""
+    if not _key(request).startswith("sk-ant-admin"):
+        raise AnthropicError(401, "This endpoint takes an Admin API key.")
+
+
 def _key(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return request.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")

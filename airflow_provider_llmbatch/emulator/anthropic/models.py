@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from airflow_provider_llmbatch.emulator.anthropic.guard import admit_admin
 from airflow_provider_llmbatch.emulator.anthropic.pages import page
 from airflow_provider_llmbatch.emulator.options import Options
 from airflow_provider_llmbatch.emulator.wire import AnthropicError, Call, reply, rfc3339
@@ -89,6 +90,7 @@ async def get_model(world: World, call: Call) -> Response:
 
 async def rate_limits(world: World, call: Call) -> Response:
     """``GET /v1/organizations/rate_limits``: what an admin may read (FACTS §2.2)."""
+    admit_admin(call.request)
     options = world.options
     limits = [
         {"type": "requests_per_minute", "value": options.batch_rpm},

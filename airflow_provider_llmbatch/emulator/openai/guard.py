@@ -22,6 +22,12 @@ def is_accepted(key: str, world: World) -> bool:
     return key in world.options.keys if world.options.keys else not key.startswith("wrong")
 
 
+def admit_admin(request: Request) -> None:
+    """Refuse a key that is not an admin's.  The prefix is OpenAI's; the status is this emulator's assumption."""
+    if not request.headers["authorization"].partition(" ")[2].strip().startswith("sk-admin-"):
+        raise OpenAIError(403, "You have insufficient permissions for this operation: it takes an admin key.")
+
+
 def headers(request_id: str) -> dict[str, str]:
     """Return the headers of every answer."""
     return {

@@ -96,24 +96,5 @@ async def get_model(world: World, call: Call) -> Response:
     return reply(_describe(model))
 
 
-async def rate_limits(world: World, call: Call) -> Response:
-    """``GET /v1/organization/projects/{project}/rate_limits``: what an admin may read (FACTS §1.2)."""
-    options = world.options
-    data = []
-    for name in (*SNAPSHOTS, *options.models):
-        queue = options.queue_of(name)
-        limit = {
-            "id": f"rl-{name}",
-            "object": "project.rate_limit",
-            "model": name,
-            "max_requests_per_1_minute": options.rpm or 30_000,
-            "max_tokens_per_1_minute": options.tpm or 150_000_000,
-        }
-        data.append(limit if queue is None else {**limit, "batch_1_day_max_input_tokens": queue})
-    return reply(
-        {"object": "list", "data": data, "first_id": data[0]["id"], "last_id": data[-1]["id"], "has_more": False}
-    )
-
-
 def _describe(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "system"}
