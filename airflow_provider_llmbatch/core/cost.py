@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
+from math import inf
 from typing import Any
 
 from airflow_provider_llmbatch.core.results import Usage
@@ -32,7 +33,7 @@ class Rate:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Rates:
     """What one model charges, by kind of token."""
 
@@ -42,9 +43,18 @@ class Rates:
     cache_write_1h: Rate
     output: Rate
 
+    @cached_property
+    def _usual(self) -> tuple[float, Decimal, Decimal]:
+        """Up to how many tokens of input there is only one price, and what a token of input and one of output cost."""
+        starts = [start for start, _ in (*self.input.tiers, *self.output.tiers)]
+        return min(starts, default=inf), self.input.base.scaleb(-6), self.output.base.scaleb(-6)
+
     def price(self, usage: Usage) -> Decimal:
         """Return the price of one request. Tiers depend on a single request, so price each and then add."""
         size = usage.input
+        bound, given, made = self._usual
+        if size <= bound and not usage.cached_input and not usage.cache_write:  # most requests: this is quick
+            return given * size + made * usage.output
         fresh = usage.input - usage.cached_input - usage.cache_write
         cost = self.input.at(size) * fresh + self.output.at(size) * usage.output
         if usage.cached_input:

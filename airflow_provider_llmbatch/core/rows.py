@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage
 
 COLUMNS = (
@@ -60,27 +59,29 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A record's verdict: its best answer, and what all its answers took.
 
+    :ivar own: The record itself, as a line of JSON.
     :ivar usage: Tokens of every round of this record; the cost is the price of these.
     :ivar cost: US dollars, or ``None`` where no price is known. Unknown is never zero.
     :ivar attempts: All answers, in the order of their rounds.
     """
 
-    record: Record
+    index: int
+    key: str
+    own: bytes
     answer: Answer
     usage: Usage
     cost: Decimal | None
     attempts: Sequence[Answer] = ()
 
     def as_columns(self, thinks: bool = False) -> dict[str, Any]:
-        """Return the record's own columns, then ours.
+        """Return our columns; they follow the record's own.
 
         :param thinks: Whether any answer shows the model's reasoning.
         """
         result = self.answer.result
         columns = {
-            **self.record.fields,
-            "llm_index": self.record.index,
-            "llm_key": self.record.key,
+            "llm_index": self.index,
+            "llm_key": self.key,
             "llm_status": result.status,
             "llm_output": result.output,
             "llm_error_code": result.error_code,

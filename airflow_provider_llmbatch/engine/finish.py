@@ -16,7 +16,7 @@ from airflow_provider_llmbatch.core.results import NO_USAGE
 from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
-from airflow_provider_llmbatch.engine.verdicts import all_answers, records_of
+from airflow_provider_llmbatch.engine.verdicts import all_answers, lines_of
 from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 from airflow_provider_llmbatch.storage.tables import writing
@@ -43,10 +43,10 @@ def finish(job: Job) -> dict[str, Any]:
         shared = stack.enter_context(SharedAnswers(job))
         for row in _rows(job, till, shared):
             totals.add(row)
-            line = row.as_columns(thinks)
-            output(line)
+            ours = row.as_columns(thinks)
+            output(row.own, ours)
             if row.answer.result.status != "succeeded":
-                failed(line | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
+                failed(row.own, ours | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
     summary = _summary(job, totals, till, output_uri)
     job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
     _judge(job, totals, output_uri)
@@ -73,16 +73,19 @@ def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
     """Yield every record's row. A record that shares another's request shares its answer, and cost nothing."""
     asked, twins = all_answers(job), twins_of(job)
     twin, first = next(twins, (-1, -1))
-    for record in records_of(job):
-        if record.index == twin:
+    for number, (key, line) in enumerate(lines_of(job)):
+        if number == twin:
             answers = shared.of(first)
-            yield Row(record, best(answers), NO_USAGE, Decimal(0), answers)
+            yield Row(number, key, line, best(answers), NO_USAGE, NOTHING, answers)
             twin, first = next(twins, (-1, -1))
         else:
             index, answers = next(asked)
-            if index != record.index:
+            if index != number:
                 raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
-            yield Row(record, best(answers), usage_of(answers), till.take(answers), answers)
+            yield Row(number, key, line, best(answers), usage_of(answers), till.take(answers), answers)
+
+
+NOTHING = Decimal(0)
 
 
 class Till:
@@ -96,21 +99,23 @@ class Till:
         self._asked = job.spec.model
         self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._books: dict[str, PriceBook | None] = {}
-        self.standard: Decimal | None = Decimal(0)
+        self.standard: Decimal | None = NOTHING
 
     def take(self, answers: list[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
-        total = Decimal(0)
+        total = NOTHING
         for answer in answers:
-            if answer.result.usage is NO_USAGE or answer.result.usage == NO_USAGE:
+            usage = answer.result.usage
+            if usage is NO_USAGE or usage == NO_USAGE:
                 continue
             book = self._book(answer.result.model or self._asked)
             if book is None:
                 self.standard = None
                 return None
-            total += book.batch.price(answer.result.usage)
+            cost = book.batch.price(usage)
+            total = total + cost if total else cost
             if self.standard is not None:
-                self.standard += book.standard.price(answer.result.usage)
+                self.standard += book.standard.price(usage)
         return total
 
     def _book(self, model: str) -> PriceBook | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_llmbatch._compat import Log
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
@@ -60,6 +61,20 @@ class Terms:
     patience: float = 26 * 60 * 60
 
 
+class Offsets(NamedTuple):
+    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
+
+    :ivar starts: By the request's position among those of the shard.
+    :ivar sizes: In bytes; 0: there is no answer.
+    """
+
+    starts: array[int]
+    sizes: array[int]
+    damaged: int
+    duplicated: int
+    foreign: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Job:
     """One job at hand.
@@ -70,6 +85,7 @@ class Job:
     :ivar was_begun: Whether another process may have worked on it before.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
+    :ivar offsets: Of shards that were just collected, by their names.
     :ivar validate: Turns an answer's text into the value that was asked for.
     :ivar checked: Open batches that the vendor has looked through and takes.
     :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
@@ -92,6 +108,7 @@ class Job:
     checked: set[str] = field(default_factory=set)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
+    offsets: dict[str, Offsets] = field(default_factory=dict)
     validate: Callable[[str], Any] | None = field(init=False, default=None)
     _events: list[Event] = field(default_factory=list)
 

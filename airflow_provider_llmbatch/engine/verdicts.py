@@ -11,8 +11,9 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,10 +23,15 @@ from airflow_provider_llmbatch.core.requests import custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.core.shards import Shard
-from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.job import Job, Offsets
 from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
+from airflow_provider_llmbatch.exceptions import ManifestError
 
 T = TypeVar("T")
+
+BUFFER = 1 << 20
+KEPT = 40
+"""Shards whose offsets are kept for the end of the job: 24 MB."""
 
 _line = msgspec.json.Decoder(Line).decode
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
@@ -44,20 +50,6 @@ Note = Callable[[int, Result], None]
 """Takes the verdict on one of a shard's requests, named by its position among them."""
 
 
-class Offsets(NamedTuple):
-    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
-
-    :ivar starts: By the request's position among those of the shard.
-    :ivar sizes: In bytes; 0: there is no answer.
-    """
-
-    starts: array[int]
-    sizes: array[int]
-    damaged: int
-    duplicated: int
-    foreign: int
-
-
 def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) -> Offsets:
     """Find each answer. Of two lines for one request the good one counts, else the first.
 
@@ -66,7 +58,7 @@ def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) ->
     starts, sizes = array("Q", bytes(8 * shard.shard.count)), array("Q", bytes(8 * shard.shard.count))
     damaged = duplicated = foreign = end = 0
     position_of = _positions(job, shard)
-    with path.open("rb") as file:
+    with path.open("rb", buffering=BUFFER) as file:
         for line in file:
             start, end = end, end + len(line)
             name, result = read_named(job, line) if note else (name_in(line), None)
@@ -119,6 +111,8 @@ def tally(job: Job, shard: ShardState, path: Path) -> Tally:
             stops[position] = result.error_code or result.status
 
     offsets = locate(job, shard, path, note)
+    if len(job.offsets) < KEPT:
+        job.offsets[shard.name] = offsets
     counts = Counter(stops.values())
     if absent.remedy in ("budget", "credential"):
         counts[absent.error_code or absent.status] += offsets.sizes.count(0)
@@ -134,14 +128,20 @@ def tally(job: Job, shard: ShardState, path: Path) -> Tally:
 
 def shard_answers(job: Job, shard: ShardState, path: Path) -> Iterator[tuple[int, Answer]]:
     """Yield every request of *shard* with its answer, in the order of the index."""
-    offsets = locate(job, shard, path)
+    offsets = job.offsets.pop(shard.name, None) or locate(job, shard, path)
     absent = _absent(job, shard)
     name = custom_id(job.spec.job_id, shard.round, "")
     with path.open("rb", buffering=0) as file:
         number = file.fileno()
         for index, start, size in zip(indexes(job, shard), offsets.starts, offsets.sizes, strict=True):
-            result = read(job, os.pread(number, size, start)) if size else absent
-            yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
+            asked = f"{name}{index}"
+            answered, result = read_named(job, os.pread(number, size, start)) if size else (asked, absent)
+            if answered != asked or result is None:
+                raise ManifestError(
+                    f"{job.folder.results_name(shard)!r} in {job.folder.uri!r} changed while it was read. Nothing is "
+                    "lost, and nothing was sent: the next try reads it again."
+                )
+            yield index, Answer(result, shard.round, shard.batch_id, asked)
 
 
 def _at(path: Path, start: int, size: int) -> bytes:
@@ -212,18 +212,22 @@ def records_of(job: Job, files: int | None = None) -> Iterator[Record]:
 
     :param files: How many files hold them, while that is not written down yet.
     """
+    for index, (key, line) in enumerate(lines_of(job, files)):
+        yield Record(index, key, _fields(line))
+
+
+def lines_of(job: Job, files: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield the key of every record and the record as a line of JSON, in the order of the index.
+
+    :param files: As in :func:`records_of`.
+    """
     if files is None:
         files = job.manifest.rounds[0].prepared.record_files
-    key = job.spec.key
-    for index, line in enumerate(_lines_of(job, files)):
-        fields = _fields(line)
-        yield Record(index, str(index) if key is None else str(fields[key]), fields)
-
-
-def _lines_of(job: Job, files: int) -> Iterator[bytes]:
+    index, key = count(), job.spec.key
     for number in range(files):
-        with job.folder.files.local(job.folder.records_name(number)).open("rb") as file:
-            yield from file
+        with job.folder.files.local(job.folder.records_name(number)).open("rb", buffering=BUFFER) as file:
+            for line in file:
+                yield str(next(index)) if key is None else str(_fields(line)[key]), line
 
 
 def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:

@@ -32,8 +32,13 @@ class _ChatUsage(msgspec.Struct, gc=False):
     completion_tokens_details: _OutOf = _OutOf()
 
     def plain(self) -> Usage:
-        return _usage(
-            self.prompt_tokens, self.prompt_tokens_details, self.completion_tokens, self.completion_tokens_details
+        into, out_of = self.prompt_tokens_details, self.completion_tokens_details
+        return Usage(
+            input=self.prompt_tokens,
+            cached_input=into.cached_tokens,
+            cache_write=into.cache_write_tokens,
+            output=self.completion_tokens,
+            reasoning=out_of.reasoning_tokens,
         )
 
 
@@ -69,7 +74,14 @@ class _ResponseUsage(msgspec.Struct, gc=False):
     output_tokens_details: _OutOf = _OutOf()
 
     def plain(self) -> Usage:
-        return _usage(self.input_tokens, self.input_tokens_details, self.output_tokens, self.output_tokens_details)
+        into, out_of = self.input_tokens_details, self.output_tokens_details
+        return Usage(
+            input=self.input_tokens,
+            cached_input=into.cached_tokens,
+            cache_write=into.cache_write_tokens,
+            output=self.output_tokens,
+            reasoning=out_of.reasoning_tokens,
+        )
 
 
 class _Text(msgspec.Struct, gc=False):
@@ -126,13 +138,3 @@ def read_plain(line: bytes) -> tuple[str, Result] | None:
         return None
     result = found.response.body.plain()
     return (found.custom_id, result) if result else None
-
-
-def _usage(given: int, into: _Into, made: int, out_of: _OutOf) -> Usage:
-    return Usage(
-        input=given,
-        cached_input=into.cached_tokens,
-        cache_write=into.cache_write_tokens,
-        output=made,
-        reasoning=out_of.reasoning_tokens,
-    )

@@ -14,7 +14,7 @@ from airflow_provider_llmbatch.exceptions import OutputError
 from airflow_provider_llmbatch.storage.folder import open_folder
 from airflow_provider_llmbatch.storage.tables import check_output, columns, parts, writing
 from airflow_provider_llmbatch.storage.tables.columns import Columns
-from tests.storage.test_tables import rows_of
+from tests.storage.test_tables import halves, rows_of
 
 JOB = "0123456789"
 
@@ -31,7 +31,7 @@ def write(uri, count, *, first=0, break_off_at=None):
         for at, row in enumerate(rows_of([{"n": n} for n in range(first, first + count)])):
             if at == break_off_at:
                 raise KeyboardInterrupt
-            put(row)
+            put(*halves(row))
 
 
 def manifest(uri):

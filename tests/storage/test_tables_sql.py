@@ -15,7 +15,7 @@ from airflow_provider_llmbatch.exceptions import OutputError, RunError
 from airflow_provider_llmbatch.storage.tables import check_output, writing
 from airflow_provider_llmbatch.storage.tables.columns import Columns
 from tests import postgres
-from tests.storage.test_tables import OURS, rows_of
+from tests.storage.test_tables import OURS, halves, rows_of
 
 JOB, OTHER = "0123456789", "fedcba9876"
 NEEDS_POSTGRES = pytest.mark.skipif(postgres.binaries() is None, reason="PostgreSQL is not installed")
@@ -52,7 +52,7 @@ def load(rows, job=JOB, uri="sql://warehouse/labels"):
     own = list(dict.fromkeys(name for row in rows for name in row if not name.startswith("llm_")))
     with writing(uri, Columns(header(own)), job) as put:
         for row in rows:
-            put(row)
+            put(*halves(row))
 
 
 def table(engine, name="labels"):
@@ -132,7 +132,7 @@ def test_jobs_that_end_at_the_same_time_share_a_new_table(database):
 
 def test_a_source_that_breaks_off_loads_nothing(database):
     with pytest.raises(KeyboardInterrupt), writing("sql://warehouse/labels", Columns(header([])), JOB) as put:  # noqa: PT012
-        put(rows_of([{}])[0])
+        put(*halves(rows_of([{}])[0]))
         raise KeyboardInterrupt
 
     assert not sqlalchemy.inspect(database).has_table("labels")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from airflow_provider_llmbatch.core.outputs import Target, target_of
 from airflow_provider_llmbatch.exceptions import OutputError
@@ -68,7 +67,7 @@ def _deliver(target: Target, spill: Spill, job: str) -> None:
 
 
 @contextmanager
-def _opened(target: Target, opener: Open, job: str) -> Iterator[Callable[[Any], object]]:
+def _opened(target: Target, opener: Open, job: str) -> Iterator[Callable[..., object]]:
     """Open the target's file, or its folder of parts."""
     folder, name = _place(target)
     if target.is_folder:

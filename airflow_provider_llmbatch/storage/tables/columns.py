@@ -46,6 +46,7 @@ Rows = list[list[Any]]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Any]).decode
+_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def promised(question: Question | None) -> Kind:
@@ -113,8 +114,9 @@ class Spill:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take one row in."""
+    def add(self, own: bytes, ours: dict[str, Any]) -> None:
+        """Take one row in: the record as a line of JSON, and our columns."""
+        row = _fields(own) | ours
         values = [row.get(name) for name in self.columns.names]
         self.columns.note(values)
         self._file.write(_encode(values) + b"\n")

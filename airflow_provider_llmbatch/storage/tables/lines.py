@@ -13,8 +13,10 @@ import msgspec
 
 from airflow_provider_llmbatch.core.outputs import cell
 
-Write = Callable[[dict[str, Any]], object]
+Write = Callable[[bytes, dict[str, Any]], object]
+"""Takes a row: the record as a line of JSON, and the columns that follow its own."""
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _BUFFER = 1 << 20
 _PLAIN = (str, int, float, type(None))
 """What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
@@ -24,14 +26,25 @@ _PLAIN = (str, int, float, type(None))
 def jsonl(path: Path) -> Iterator[Write]:
     """Write rows as lines of JSON."""
     with path.open("wb", buffering=_BUFFER) as file:
-        yield lambda row: file.write(_encode(row) + b"\n")
+        yield lambda own, ours: file.write(_joined(own, ours))
 
 
 @contextmanager
 def jsonl_gz(path: Path) -> Iterator[Write]:
     """Write rows as compressed lines of JSON; without a name and a time inside, so that the same rows are the same."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
-        yield lambda row: file.write(_encode(row) + b"\n")
+        yield lambda own, ours: file.write(_joined(own, ours))
+
+
+def _joined(own: bytes, ours: dict[str, Any]) -> bytes:
+    """Put *ours* behind the record's columns, which stay byte for byte what they are."""
+    start = own.rstrip()[:-1].rstrip()
+    return start + (_encode(ours)[1:] if start == b"{" else b"," + _encode(ours)[1:]) + b"\n"
+
+
+def row_of(own: bytes, ours: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole row."""
+    return _decode(own) | ours
 
 
 @contextmanager
@@ -40,6 +53,9 @@ def csv_table(path: Path, names: Sequence[str]) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="", buffering=_BUFFER) as text:
         table = csv.writer(text, lineterminator="\r\n")
         table.writerow(names)
-        yield lambda row: table.writerow(
-            [value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names]
-        )
+
+        def write(own: bytes, ours: dict[str, Any]) -> None:
+            row = row_of(own, ours)
+            table.writerow([value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names])
+
+        yield write

@@ -23,7 +23,7 @@ SCHEMA = 1
 _PART = re.compile(r"part-\d{5,}\.(jsonl|jsonl\.gz|csv|parquet)")
 """Our own names: what others put into the folder is left alone."""
 
-Open = Callable[[Path], AbstractContextManager[Callable[[Any], object]]]
+Open = Callable[[Path], AbstractContextManager[Callable[..., object]]]
 
 
 class Parts:
@@ -40,7 +40,7 @@ class Parts:
         self._job = job
         self._done: list[dict[str, Any]] = []
         self._part: ExitStack | None = None
-        self._write: Callable[[Any], object]
+        self._write: Callable[..., object]
         self._rows = 0
 
     def __enter__(self) -> Parts:
@@ -52,14 +52,14 @@ class Parts:
         elif self._part is not None:
             self._part.__exit__(kind, error, trace)
 
-    def write(self, rows: dict[str, Any] | list[Any]) -> None:
-        """Write what the opened part takes: a row, or a group of rows."""
+    def write(self, *rows: Any) -> None:
+        """Write what the opened part takes: a row of two halves, or a group of rows."""
         if self._rows >= PART_ROWS:
             self._close()
         if self._part is None:
             self._open()
-        self._write(rows)
-        self._rows += len(rows) if isinstance(rows, list) else 1
+        self._write(*rows)
+        self._rows += len(rows[0]) if isinstance(rows[0], list) else 1
 
     def _open(self) -> None:
         with ExitStack() as stack:
