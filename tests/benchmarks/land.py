@@ -75,7 +75,7 @@ def limit(case: Case) -> Iterator[None]:
 
 def ours(case: Case) -> Iterator[None]:
     """the engine: rows in input order, with the record's columns, verdict, tokens and cost"""
-    import genai_prices.data  # noqa: F401 - some 70 MB, and the first row would import it
+    import genai_prices.data  # noqa: F401 - some 90 MB, and the first row would import it
 
     from airflow_provider_llmbatch.engine import Done, advance
 
