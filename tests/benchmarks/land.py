@@ -1,4 +1,4 @@
-"""From batches that have ended to rows: 20 OpenAI batches, or 10 of Anthropic's, shuffled, 1 KB a result."""
+"""From batches that have ended to rows: 20 OpenAI batches, or 10 of Anthropic's, shuffled, about 1 KB a result."""
 
 from __future__ import annotations
 
