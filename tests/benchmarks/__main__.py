@@ -49,7 +49,7 @@ def main() -> int:
         " ".join(case): {way: list(map(asdict, runs)) for way, runs in costs.items()} for case, costs in found.items()
     }
     (options.home / "results.json").write_text(json.dumps({"machine": report.machine()} | single, indent=1))
-    print(*broken, sep="\n", file=sys.stderr)
+    print(*broken, sep="\n", end="", file=sys.stderr)
     return 1 if broken else 0
 
 

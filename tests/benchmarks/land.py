@@ -1,4 +1,4 @@
-"""From batches that have ended to rows: 20 OpenAI batches, or 10 of Anthropic's, shuffled, 1 KB a result."""
+"""From batches that have ended to rows: 20 OpenAI batches, or 10 of Anthropic's, shuffled, about 1 KB a result."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def limit(case: Case) -> Iterator[None]:
 
 def ours(case: Case) -> Iterator[None]:
     """the engine: rows in input order, with the record's columns, verdict, tokens and cost"""
-    import genai_prices.data  # noqa: F401 - some 70 MB, and the first row would import it
+    import genai_prices.data  # noqa: F401 - some 90 MB, and the first row would import it
 
     from airflow_provider_llmbatch.engine import Done, advance
 

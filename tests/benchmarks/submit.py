@@ -14,6 +14,8 @@ from tests.benchmarks.measure import KEY, Case, connect
 
 FULL = {"openai": (50_000, 3_750), "anthropic": (100_000, 2_300)}
 """Requests of a full batch, and bytes of a record that make it a full one."""
+MOST = {"openai": 200_000_000, "anthropic": 256_000_000}
+"""Bytes that a batch may have."""
 AT = 100_000
 """Records in the run from which on batches are full; a smaller run has smaller batches."""
 
@@ -30,7 +32,8 @@ def make(case: Case) -> Iterator[None]:
     source = data.records(case.path / "in.jsonl", size(case), FULL[case.vendor][1])
     job = data.open_job(case, source)
     prepare_first(job)
-    assert len(job.manifest.rounds[0].shards) == 1
+    (shard,) = job.manifest.rounds[0].shards
+    assert case.count < AT or shard.shard.bytes > 0.95 * MOST[case.vendor]
     (case.path / "job" / "requests" / "r1-00000.jsonl").rename(case.path / "requests.jsonl")
 
 
@@ -83,8 +86,7 @@ def common_ai(case: Case) -> Iterator[None]:
     from airflow.providers.common.ai.batch.output_schema import build_output_spec
 
     adapter = import_adapter_class(case.vendor)(api_key=KEY, base_url=case.host("theirs"))  # type: ignore[call-arg]
-    adapter.get_batch("batch_0")
-    assert case.vendor == "anthropic" or adapter._client.files
+    _warmed(case, adapter._client)
     spec = build_output_spec(str)
     yield
     prompts: Any = [{"prompt": prompt} for prompt in data.prompts(case.path / "in.jsonl")]
@@ -107,16 +109,11 @@ def official(case: Case) -> Iterator[None]:
 def _official_hook(case: Case) -> Any:
     connect(case, whose="theirs")
     if case.vendor == "openai":
-        from airflow.providers.openai.hooks.openai import OpenAIHook
-
-        hook: Any = OpenAIHook(conn_id="openai_default")
-        hook.conn.batches.list(limit=1)
-        assert hook.conn.files
+        from airflow.providers.openai.hooks.openai import OpenAIHook as Hook
     else:
-        from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
-
-        hook = AnthropicHook(conn_id="anthropic_default")
-        hook.conn.messages.batches.list(limit=1)
+        from airflow.providers.anthropic.hooks.anthropic import AnthropicHook as Hook
+    hook: Any = Hook(conn_id=f"{case.vendor}_default")
+    _warmed(case, hook.conn)
     return hook
 
 
@@ -134,18 +131,17 @@ def sdk(case: Case) -> Iterator[None]:
 
 
 def sdk_client(case: Case) -> Any:
-    """Return the vendor's client, with everything imported that its first call imports."""
+    """Return the vendor's client, connected, with everything imported that its first call imports."""
     if case.vendor == "openai":
-        from openai import OpenAI
-
-        client: Any = OpenAI(api_key=KEY, base_url=case.host("theirs"))
-        client.batches.list(limit=1)
-        assert client.files
+        from openai import OpenAI as Client
     else:
-        from anthropic import Anthropic
+        from anthropic import Anthropic as Client
+    return _warmed(case, Client(api_key=KEY, base_url=case.host("theirs")))
 
-        client = Anthropic(api_key=KEY, base_url=case.host("theirs"))
-        client.messages.batches.list(limit=1)
+
+def _warmed(case: Case, client: Any) -> Any:
+    (client.batches if case.vendor == "openai" else client.messages.batches).list(limit=1)
+    assert case.vendor != "openai" or client.files
     return client
 
 
