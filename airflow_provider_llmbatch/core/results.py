@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ Remedy = Literal["none", "retry", "change", "budget", "credential", "never"]
 or nothing at all."""
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """Tokens of one answer.
 
     :ivar input: All input tokens, cached and cache-written ones included, whatever the vendor's own convention.
@@ -57,6 +58,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 NO_USAGE = Usage()
 
 
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """Add up many."""
+    columns = zip(*map(msgspec.structs.astuple, usages), strict=True)
+    return Usage(**dict(zip(Usage.__struct_fields__, map(sum, columns), strict=False)))
+
+
 class ToolCall(msgspec.Struct, frozen=True, gc=False):
     """A call that the model asks for.
 
@@ -69,7 +76,7 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False):
     arguments: Any
 
 
-class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """One answer, or the reason why there is none.
 
     :ivar output: The text, or data where the answer is not text (vectors, moderation scores).

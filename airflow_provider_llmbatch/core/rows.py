@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage
+from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage, total_usage
 
 COLUMNS = (
     "llm_index",
@@ -109,15 +111,11 @@ def best(answers: Sequence[Answer]) -> Answer:
 
     :param answers: At least one, in the order of their rounds.
     """
-    if len(answers) == 1:
-        return answers[0]
     return max(answers, key=lambda answer: (_WORTH.get(answer.result.status, 0), answer.round))
 
 
 def usage_of(answers: Sequence[Answer]) -> Usage:
     """Add up what all *answers* took."""
-    if len(answers) == 1:
-        return answers[0].result.usage
     return sum((answer.result.usage for answer in answers), NO_USAGE)
 
 
@@ -146,3 +144,16 @@ class Totals:
             self.errors[code] = self.errors.get(code, 0) + 1
         self.usage += row.usage
         self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost
+
+    def add_all(self, results: Sequence[Result], costs: Sequence[Decimal | None]) -> None:
+        """Count rows that have one answer each."""
+        self.counts["total"] += len(results)
+        for status, count in Counter(map(attrgetter("status"), results)).items():
+            self.counts[status] += count
+        for result in results:
+            if result.status != "succeeded":
+                code = result.error_code or result.status
+                self.errors[code] = self.errors.get(code, 0) + 1
+        self.usage += total_usage(map(attrgetter("usage"), results))
+        known = [cost for cost in costs if cost is not None]
+        self.cost = None if self.cost is None or len(known) < len(costs) else sum(known, self.cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,18 +10,19 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.cost import PriceBook, price_book
 from airflow_provider_llmbatch.core.outputs import header
 from airflow_provider_llmbatch.core.results import NO_USAGE
-from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
+from airflow_provider_llmbatch.core.rows import ATTEMPTS, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.runs import is_straight, runs_of
+from airflow_provider_llmbatch.engine.till import NOTHING, Till
 from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
 from airflow_provider_llmbatch.engine.verdicts import all_answers, lines_of
 from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 from airflow_provider_llmbatch.storage.tables import writing
 from airflow_provider_llmbatch.storage.tables.columns import Columns, promised
-from airflow_provider_llmbatch.storage.tables.lines import jsonl
+from airflow_provider_llmbatch.storage.tables.lines import JsonLines, Write, jsonl
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -40,18 +41,36 @@ def finish(job: Job) -> dict[str, Any]:
     with ExitStack() as stack:
         output = stack.enter_context(writing(output_uri, table, job.spec.job_id))
         failed = stack.enter_context(jsonl(stack.enter_context(job.folder.files.landing(FAILED))))
-        shared = stack.enter_context(SharedAnswers(job))
-        for row in _rows(job, till, shared):
-            totals.add(row)
-            ours = row.as_columns(thinks)
-            output(row.own, ours)
-            if row.answer.result.status != "succeeded":
-                failed(row.own, ours | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
+        if isinstance(output, JsonLines) and not thinks and is_straight(job):
+            bad = _write_runs(job, till, totals, output)
+        else:
+            bad = _write_rows(_rows(job, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
+        for row in bad:
+            failed(row.own, row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
     summary = _summary(job, totals, till, output_uri)
     job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
     _judge(job, totals, output_uri)
     _tidy(job)
     return summary
+
+
+def _write_rows(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool) -> Iterator[Row]:
+    """Write and count *rows*, and yield those that are not good."""
+    for row in rows:
+        totals.add(row)
+        output(row.own, row.as_columns(thinks))
+        if row.answer.result.status != "succeeded":
+            yield row
+
+
+def _write_runs(job: Job, till: Till, totals: Totals, output: JsonLines) -> Iterator[Row]:
+    """Write and count the same rows, many at once, and yield those that are not good."""
+    for run in runs_of(job):
+        costs = list(map(till.price, run.results))
+        totals.add_all(run.results, costs)
+        output.many(run.as_lines(costs))
+        if not all(result.status == "succeeded" for result in run.results):
+            yield from run.bad_rows(costs)
 
 
 def _tidy(job: Job) -> None:
@@ -82,59 +101,11 @@ def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
             index, answers = next(asked)
             if index != number:
                 raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
-            yield Row(number, key, line, best(answers), usage_of(answers), till.take(answers), answers)
-
-
-NOTHING = Decimal(0)
-
-
-class Till:
-    """Prices answers as the vendor bills them: one by one, since tiers depend on a single request.
-
-    The prices are those of the day on which the job was begun, so that an old job keeps its price.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self._vendor = job.hook.vendor
-        self._asked = job.spec.model
-        self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        self._books: dict[str, PriceBook | None] = {}
-        self.standard: Decimal | None = NOTHING
-
-    def take(self, answers: list[Answer]) -> Decimal | None:
-        """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
-        total = NOTHING
-        for answer in answers:
-            usage = answer.result.usage
-            if usage is NO_USAGE or usage == NO_USAGE:
-                continue
-            book = self._book(answer.result.model or self._asked)
-            if book is None:
-                self.standard = None
-                return None
-            cost = book.batch.price(usage)
-            total = total + cost if total else cost
-            if self.standard is not None:
-                self.standard += book.standard.price(usage)
-        return total
-
-    def _book(self, model: str) -> PriceBook | None:
-        if model not in self._books:
-            self._books[model] = price_book(self._vendor, model, self._day)
-        return self._books[model]
-
-    @property
-    def source(self) -> str | None:
-        """Where the prices come from, and whether they hold a batch discount at all."""
-        books = [book for book in self._books.values() if book]
-        if not books:
-            return None
-        return books[0].source + ("" if all(book.discounted for book in books) else " (discount: unknown)")
-
-    @property
-    def unpriced(self) -> list[str]:
-        """Models that have no known price."""
-        return sorted(model for model, book in self._books.items() if book is None)
+            if len(answers) == 1:  # as most are
+                answer = answers[0]
+                yield Row(number, key, line, answer, answer.result.usage, till.price(answer.result), answers)
+            else:
+                yield Row(number, key, line, best(answers), usage_of(answers), till.take(answers), answers)
 
 
 def _summary(job: Job, totals: Totals, till: Till, output_uri: str) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
@@ -16,6 +15,7 @@ from airflow_provider_llmbatch.core.reader import reader
 from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema
+from airflow_provider_llmbatch.engine.kept import Kept
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
@@ -61,20 +61,6 @@ class Terms:
     patience: float = 26 * 60 * 60
 
 
-class Offsets(NamedTuple):
-    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
-
-    :ivar starts: By the request's position among those of the shard.
-    :ivar sizes: In bytes; 0: there is no answer.
-    """
-
-    starts: array[int]
-    sizes: array[int]
-    damaged: int
-    duplicated: int
-    foreign: int
-
-
 @dataclass(slots=True, kw_only=True)
 class Job:
     """One job at hand.
@@ -85,8 +71,9 @@ class Job:
     :ivar was_begun: Whether another process may have worked on it before.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
-    :ivar offsets: Of shards that were just collected, by their names.
+    :ivar kept: Answers to shards that this process collected.
     :ivar validate: Turns an answer's text into the value that was asked for.
+    :ivar takes_text: Whether an answer is its text, and nothing more was asked for.
     :ivar checked: Open batches that the vendor has looked through and takes.
     :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
@@ -108,13 +95,15 @@ class Job:
     checked: set[str] = field(default_factory=set)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
-    offsets: dict[str, Offsets] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     validate: Callable[[str], Any] | None = field(init=False, default=None)
+    takes_text: bool = field(init=False, default=True)
     _events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.question is not None and self.question.output is not None:
             self.validate = reader(self._output_type(self.question.output), self.question.output)
+        self.takes_text = self.validate is None and not (self.question is not None and self.question.tools)
 
     def _output_type(self, asked: OutputSchema) -> Any:
         """Return the task's type, unless it was edited since: then the schema that was sent is all there is."""

@@ -36,7 +36,7 @@ def read_named(job: Job, line: bytes) -> tuple[str | None, Result | None]:
     """Return the custom id and the result of one line; neither, if the line is damaged."""
     plain = job.hook.read_plain(line)
     if plain is not None:
-        return plain[0], _judged(job, plain[1])
+        return plain if job.takes_text else (plain[0], _judged(job, plain[1]))
     name = name_in(line)
     return name, None if name is None else read(job, line)
 
@@ -66,12 +66,11 @@ def _parsed(job: Job, line: bytes) -> Result:
 
 def _judged(job: Job, result: Result) -> Result:
     """Put a good answer into the form that the task asked for; one that does not fit is invalid, and is kept."""
-    has_tools = job.question is not None and bool(job.question.tools)
-    if result.tool_calls is not None or (has_tools and job.validate is None):
+    if job.takes_text and result.tool_calls is None:
+        return result
+    if result.tool_calls is not None or job.validate is None:
         calls = msgspec.to_builtins(result.tool_calls or [])
         return msgspec.structs.replace(result, output={"text": result.output, "tool_calls": calls})
-    if job.validate is None:
-        return result
     try:
         value = job.validate(result.output if isinstance(result.output, str) else "")
     except ValueError as error:

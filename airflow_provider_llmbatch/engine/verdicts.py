@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,15 +23,13 @@ from airflow_provider_llmbatch.core.requests import custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.core.shards import Shard
-from airflow_provider_llmbatch.engine.job import Job, Offsets
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.kept import Shelf
 from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
-from airflow_provider_llmbatch.exceptions import ManifestError
 
 T = TypeVar("T")
 
 BUFFER = 1 << 20
-KEPT = 40
-"""Shards whose offsets are kept for the end of the job: 24 MB."""
 
 _line = msgspec.json.Decoder(Line).decode
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
@@ -48,6 +46,20 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 Note = Callable[[int, Result], None]
 """Takes the verdict on one of a shard's requests, named by its position among them."""
+
+
+class Offsets(NamedTuple):
+    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
+
+    :ivar starts: By the request's position among those of the shard.
+    :ivar sizes: In bytes; 0: there is no answer.
+    """
+
+    starts: array[int]
+    sizes: array[int]
+    damaged: int
+    duplicated: int
+    foreign: int
 
 
 def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) -> Offsets:
@@ -102,8 +114,10 @@ def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     statuses = bytearray([STATUSES.index(absent.status)]) * shard.shard.count
     thinking = bytearray(shard.shard.count)
     stops: dict[int, str] = {}
+    shelf = Shelf(shard.shard.count, absent)
 
     def note(position: int, result: Result) -> None:
+        shelf.put(position, result)
         statuses[position] = _STATUS_NUMBERS[result.status]
         thinking[position] = result.thinking is not None
         stops.pop(position, None)
@@ -111,8 +125,7 @@ def tally(job: Job, shard: ShardState, path: Path) -> Tally:
             stops[position] = result.error_code or result.status
 
     offsets = locate(job, shard, path, note)
-    if len(job.offsets) < KEPT:
-        job.offsets[shard.name] = offsets
+    shelf.close(job.kept, shard.name)
     counts = Counter(stops.values())
     if absent.remedy in ("budget", "credential"):
         counts[absent.error_code or absent.status] += offsets.sizes.count(0)
@@ -126,22 +139,26 @@ def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     )
 
 
-def shard_answers(job: Job, shard: ShardState, path: Path) -> Iterator[tuple[int, Answer]]:
+def shard_answers(job: Job, shard: ShardState) -> Iterator[tuple[int, Answer]]:
     """Yield every request of *shard* with its answer, in the order of the index."""
-    offsets = job.offsets.pop(shard.name, None) or locate(job, shard, path)
-    absent = _absent(job, shard)
     name = custom_id(job.spec.job_id, shard.round, "")
+    for index, result in zip(indexes(job, shard), results_of(job, shard), strict=True):
+        yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
+
+
+def results_of(job: Job, shard: ShardState) -> Iterator[Result]:
+    """Yield the answer to each request of *shard*, in order."""
+    kept = job.kept.of(shard.name)
+    if kept is not None:
+        yield from kept
+        return
+    path = job.folder.files.local(job.folder.results_name(shard))
+    offsets = locate(job, shard, path)
+    absent = _absent(job, shard)
     with path.open("rb", buffering=0) as file:
         number = file.fileno()
-        for index, start, size in zip(indexes(job, shard), offsets.starts, offsets.sizes, strict=True):
-            asked = f"{name}{index}"
-            answered, result = read_named(job, os.pread(number, size, start)) if size else (asked, absent)
-            if answered != asked or result is None:
-                raise ManifestError(
-                    f"{job.folder.results_name(shard)!r} in {job.folder.uri!r} changed while it was read. Nothing is "
-                    "lost, and nothing was sent: the next try reads it again."
-                )
-            yield index, Answer(result, shard.round, shard.batch_id, asked)
+        for start, size in zip(offsets.starts, offsets.sizes, strict=True):
+            yield read(job, os.pread(number, size, start)) if size else absent
 
 
 def _at(path: Path, start: int, size: int) -> bytes:
@@ -232,11 +249,7 @@ def lines_of(job: Job, files: int | None = None) -> Iterator[tuple[str, bytes]]:
 
 def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:
     """Yield every answer of *round_* in the order of the index."""
-
-    def read(shard: ShardState) -> Iterator[tuple[int, Answer]]:
-        return shard_answers(job, shard, job.folder.files.local(job.folder.results_name(shard)))
-
-    return in_order(round_.shards, read, lambda pair: pair[0])
+    return in_order(round_.shards, lambda shard: shard_answers(job, shard), lambda pair: pair[0])
 
 
 def all_answers(job: Job) -> Iterator[tuple[int, list[Answer]]]:

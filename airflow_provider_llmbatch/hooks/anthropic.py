@@ -166,8 +166,7 @@ class AnthropicBatchHook(SdkHook):
     def first_lines(self, batch: Batch, count: int) -> list[bytes]:
         return self.head(f"{BATCHES}/{batch.batch_id}/results", count)
 
-    def read_plain(self, line: bytes) -> tuple[str, Result] | None:
-        return read_plain(line)
+    read_plain = staticmethod(read_plain)
 
     def parse(self, line: bytes) -> Result:
         result = msgspec.json.decode(line).get("result") or {}

@@ -358,7 +358,8 @@ class BatchHook(BaseHook, ABC):
             with path.open("rb") as file:
                 return list(islice(file, count))
 
-    def read_plain(self, line: bytes) -> tuple[str, Result] | None:
+    @staticmethod
+    def read_plain(line: bytes) -> tuple[str, Result] | None:
         """Return the custom id and the result of a line that is an ordinary good answer; ``None``: :meth:`parse` it.
 
         A vendor may have a quick way to read those: most of a million lines are.

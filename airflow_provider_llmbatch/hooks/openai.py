@@ -164,8 +164,7 @@ class OpenAIBatchHook(SdkHook):
                 return {"input": str(item["id"])}
         return None
 
-    def read_plain(self, line: bytes) -> tuple[str, Result] | None:
-        return read_plain(line)
+    read_plain = staticmethod(read_plain)
 
     def parse(self, line: bytes) -> Result:
         item = msgspec.json.decode(line)

@@ -7,7 +7,7 @@ import gzip
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -22,24 +22,38 @@ _PLAIN = (str, int, float, type(None))
 """What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
 
 
+class JsonLines:
+    """Writes rows as lines of JSON."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._write = file.write
+
+    def __call__(self, own: bytes, ours: dict[str, Any]) -> None:
+        self._write(joined(own, _encode(ours)) + b"\n")
+
+    def many(self, lines: bytes) -> None:
+        """Write rows that are lines already."""
+        self._write(lines)
+
+
 @contextmanager
-def jsonl(path: Path) -> Iterator[Write]:
+def jsonl(path: Path) -> Iterator[JsonLines]:
     """Write rows as lines of JSON."""
     with path.open("wb", buffering=_BUFFER) as file:
-        yield lambda own, ours: file.write(_joined(own, ours))
+        yield JsonLines(file)
 
 
 @contextmanager
-def jsonl_gz(path: Path) -> Iterator[Write]:
+def jsonl_gz(path: Path) -> Iterator[JsonLines]:
     """Write rows as compressed lines of JSON; without a name and a time inside, so that the same rows are the same."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
-        yield lambda own, ours: file.write(_joined(own, ours))
+        yield JsonLines(file)
 
 
-def _joined(own: bytes, ours: dict[str, Any]) -> bytes:
-    """Put *ours* behind the record's columns, which stay byte for byte what they are."""
+def joined(own: bytes, ours: bytes) -> bytes:
+    """Return two JSON objects as one. The record's columns stay byte for byte what they are."""
     start = own.rstrip()[:-1].rstrip()
-    return start + (_encode(ours)[1:] if start == b"{" else b"," + _encode(ours)[1:]) + b"\n"
+    return start + (ours[1:] if start == b"{" else b"," + ours[1:])
 
 
 def row_of(own: bytes, ours: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""What answers cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from airflow_provider_llmbatch.core.cost import PriceBook, price_book
+from airflow_provider_llmbatch.core.results import Result
+from airflow_provider_llmbatch.core.rows import Answer
+from airflow_provider_llmbatch.engine.job import Job
+
+NOTHING = Decimal(0)
+
+
+class Till:
+    """Prices answers as the vendor bills them: one by one, since tiers depend on a single request.
+
+    The prices are those of the day on which the job was begun, so that an old job keeps its price.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._vendor = job.hook.vendor
+        self._asked = job.spec.model
+        self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._books: dict[str, PriceBook | None] = {}
+        self.standard: Decimal | None = NOTHING
+
+    def take(self, answers: list[Answer]) -> Decimal | None:
+        """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
+        prices = [self.price(answer.result) for answer in answers]
+        known = [price for price in prices if price is not None]
+        return sum(known, NOTHING) if len(known) == len(prices) else None
+
+    def price(self, result: Result) -> Decimal | None:
+        """Return what one answer cost, or ``None`` if its price is not known."""
+        usage = result.usage
+        if not usage.input and not usage.output:
+            return NOTHING
+        model = result.model or self._asked
+        book = self._books.get(model) or self._book(model)
+        if book is None:
+            self.standard = None
+            return None
+        if self.standard is not None:
+            self.standard += book.standard.price(usage)
+        return book.batch.price(usage)
+
+    def _book(self, model: str) -> PriceBook | None:
+        if model not in self._books:
+            self._books[model] = price_book(self._vendor, model, self._day)
+        return self._books[model]
+
+    @property
+    def source(self) -> str | None:
+        """Where the prices come from, and whether they hold a batch discount at all."""
+        books = [book for book in self._books.values() if book]
+        if not books:
+            return None
+        return books[0].source + ("" if all(book.discounted for book in books) else " (discount: unknown)")
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Models that have no known price."""
+        return sorted(model for model, book in self._books.items() if book is None)
