@@ -100,6 +100,7 @@ class Till:
         self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._books: dict[str, PriceBook | None] = {}
         self.standard: Decimal | None = NOTHING
+        self.saved_by_cache = NOTHING
 
     def take(self, answers: list[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
@@ -114,6 +115,8 @@ class Till:
                 return None
             cost = book.batch.price(usage)
             total = total + cost if total else cost
+            if usage.cached_input or usage.cache_write:
+                self.saved_by_cache += book.batch.saved_by_cache(usage)
             if self.standard is not None:
                 self.standard += book.standard.price(usage)
         return total
@@ -160,6 +163,8 @@ def _summary(job: Job, totals: Totals, till: Till, output_uri: str) -> dict[str,
         "cost_usd": _text(totals.cost),
         "sync_cost_usd": _text(till.standard),
         "saved_usd": _text(saved),
+        "cache_hit_ratio": totals.usage.cache_hit_ratio,
+        "cache_saved_usd": None if totals.cost is None else _text(till.saved_by_cache),
         "price_source": till.source,
         "submitted_at": _iso(submitted),
         "in_progress_at": _iso(started),

@@ -251,6 +251,8 @@ class BatchHook(BaseHook, ABC):
 
     has_metadata: ClassVar[bool]
     """Whether the vendor keeps our marker with the batch."""
+    marks_cache: ClassVar[bool] = False
+    """Whether :meth:`encode` marks a request for the vendor's prompt cache. Elsewhere that needs no marks."""
 
     @abstractmethod
     def get(self, call: Call) -> bytes:
@@ -301,6 +303,13 @@ class BatchHook(BaseHook, ABC):
     def model_of(self, line: bytes) -> str:
         """Return the model that the request *line* asks."""
         return ""
+
+    def cache_shortfall(self, line: bytes) -> str | None:
+        """Return why the vendor will cache nothing of the request *line*; ``None``: as far as we know it will.
+
+        :return: The end of a sentence, without the record's text.
+        """
+        return None
 
     def cap_of(self, line: bytes) -> int | None:
         """Return the upper bound of the answer that the request *line* sets, in tokens; ``None``: it sets none."""
