@@ -17,6 +17,7 @@ from airflow_provider_llmbatch.core.cost import price_book
 from airflow_provider_llmbatch.engine import advance, start
 from airflow_provider_llmbatch.engine.begin import resume
 from airflow_provider_llmbatch.engine.prepare import WARM_FROM
+from airflow_provider_llmbatch.hooks.base import BatchHook
 from tests.bench import Bench, served
 from tests.engine.crash import Crash, install
 
@@ -218,12 +219,14 @@ def test_a_task_that_does_not_wait_sends_the_first_and_another_process_the_other
 
 @pytest.mark.slow
 def test_a_crash_anywhere_pays_for_the_first_request_once(bench, emulator, monkeypatch, tmp_path):
+    monkeypatch.setattr(BatchHook, "clock_slack", 1e6)  # the tests' clock runs ahead of the emulator's
     counter = install(monkeypatch)
     source = tmp_path / "in.jsonl"
     source.write_text("".join(json.dumps(record) + "\n" for record in records(3, WARM_FROM)))
 
     def complete(folder: Path) -> Counter[tuple[int, str]]:
-        bench.complete(lambda: bench.job(folder, str(source), prompt="Echo {{ record.text }}", warm_cache=True))
+        asked = {"prompt": "Echo {{ record.text }}", "warm_cache": True}
+        bench.complete(lambda: bench.job(folder, str(source), **asked), steps=30)
         return Counter((batch["requests"], batch["sha256"]) for batch in emulator.bill()["batches"])
 
     counter.arm(None)
