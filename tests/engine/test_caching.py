@@ -244,6 +244,17 @@ def test_a_crash_anywhere_pays_for_the_first_request_once(bench, emulator, monke
     print(f"\n{len(points)} crashes ({bench.vendor}): the first request was paid for once each time")
 
 
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [({"cache": "automatic"}, True), ({"cache_ttl": "5m"}, True), ({"warm_cache": True}, False), ({}, False)],
+)
+def test_other_marks_are_another_question_and_another_order_is_not(bench, tmp_path, change, is_another):
+    asked = {"prompt": "Echo {{ record.text }}", "cache": "tools_only"}
+    before = bench.job(tmp_path, records(10), **asked).spec.job_id
+
+    assert (bench.job(tmp_path, records(10), **asked | change).spec.job_id != before) is is_another
+
+
 # -- what is told ----------------------------------------------------------------------------------------------------
 
 

@@ -128,12 +128,18 @@ def test_the_calls_of_tools_arrive_as_data_and_are_carried_out(run, tmp_path):
     assert {name: len(done) for name, done in result(dag_run, "act").items()} == Counter(call["name"] for call in calls)
 
 
-def test_a_long_text_is_written_to_the_cache_once_and_read_for_every_other_record(run, vendors, tmp_path):
+@pytest.fixture
+def remembering(vendors):
+    """The vendors, with a prompt cache."""
     vendors.set_options(cache=True)
+    yield
+    vendors.set_options(cache=False)
 
+
+@pytest.mark.usefixtures("remembering")
+def test_a_long_text_is_written_to_the_cache_once_and_read_for_every_other_record(run, tmp_path):
     dag_run = run(EXAMPLES, "example_caching")
 
-    vendors.set_options(cache=False)
     job, rows = result(dag_run, "explain"), read(tmp_path / "methods.csv")
     assert dag_run.state == "success"
     assert job["counts"]["succeeded"] == len(rows) > 100
