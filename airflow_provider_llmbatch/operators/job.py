@@ -351,7 +351,8 @@ def in_short(summary: Mapping[str, Any]) -> str:
     """Write a summary for the log, in one line."""
     counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
     cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
+    cached = f", {summary['cache_hit_ratio']:.0%} of the input from a cache" if summary["cache_hit_ratio"] else ""
     return (
         f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
-        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}; {summary['output_uri']}"
+        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; {summary['output_uri']}"
     )
