@@ -305,10 +305,7 @@ class BatchHook(BaseHook, ABC):
         return ""
 
     def cache_shortfall(self, line: bytes) -> str | None:
-        """Return why the vendor will cache nothing of the request *line*; ``None``: as far as we know it will.
-
-        :return: The end of a sentence, without the record's text.
-        """
+        """Return why nothing of *line* will be cached, without its text; ``None``: as far as we know, it will."""
         return None
 
     def cap_of(self, line: bytes) -> int | None:
