@@ -176,10 +176,10 @@ def test_a_price_names_where_it_comes_from():
     ],
 )
 def test_what_a_cache_saves_is_the_difference_to_plain_input(usage, dollars):
-    rates = price_book("anthropic", "claude-sonnet-4-6", TODAY).standard
-    third = Rates(**{name: Rate(getattr(rates, name).base / 3) for name in Rates.__slots__})
+    prices = {"input": "1", "cache_read": "0.1", "cache_write_5m": "1.25", "cache_write_1h": "2", "output": "5"}
+    rates = Rates(**{name: Rate(Decimal(price)) for name, price in prices.items()})
 
-    assert third.saved_by_cache(usage) == Decimal(dollars)
+    assert rates.saved_by_cache(usage) == Decimal(dollars)
 
 
 def test_rates_multiply_what_they_are_for():
