@@ -71,11 +71,13 @@ class Bench:
         out: str = "out.jsonl",
         terms: dict[str, Any] | None = None,
         key: str | None = None,
+        warm_cache: bool = False,
         **question: Any,
     ) -> Job:
         """Begin (or go on with) a job of this vendor in *folder*."""
         conn_id = f"{self.vendor}_default"
-        plan = Plan(question=Question(model=self.model, **question), source=open_source(source), key=key)
+        question = {"model": self.model} | question
+        plan = Plan(question=Question(**question), source=open_source(source), key=key, warm_cache=warm_cache)
         return begin(
             JobFolder(f"file://{folder}/job"),
             Identity(dag_id="dag", run_id="run", task_id="ask"),

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from math import inf
 from typing import Any
 
+from msgspec.structs import replace
+
 from airflow_provider_llmbatch.core.results import Usage
 
 
@@ -63,6 +65,10 @@ class Rates:
             cost += self.cache_write_5m.at(size) * (usage.cache_write - usage.cache_write_1h)
             cost += self.cache_write_1h.at(size) * usage.cache_write_1h
         return cost.scaleb(-6)
+
+    def saved_by_cache(self, usage: Usage) -> Decimal:
+        """Return how much more one request would have cost without a cache; below zero if it only wrote to one."""
+        return self.price(replace(usage, cached_input=0, cache_write=0, cache_write_1h=0)) - self.price(usage)
 
 
 @dataclass(frozen=True, slots=True)

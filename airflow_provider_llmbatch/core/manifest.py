@@ -96,6 +96,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar records: prepared, round 1: how many records there are.
     :ivar record_files: prepared, round 1: how many files hold them.
     :ivar twins: prepared, round 1: records whose request is another's, word for word; they share its answer.
+    :ivar is_warmed: prepared, round 1: the first shard is a single request that fills the vendor's prompt cache; the
+        others wait until it is collected.
     :ivar by: reopened: the task instance that asked for it.
     """
 
@@ -121,6 +123,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     record_files: int = 0
     twins: int = 0
     queues: dict[str, int] = {}
+    is_warmed: bool = False
     by: str | None = None
 
     def __post_init__(self) -> None:
@@ -224,6 +227,12 @@ class Round:
     prepared: Event
     shards: list[ShardState]
     is_tidied: bool = False
+
+    @property
+    def warming(self) -> ShardState | None:
+        """The shard whose results the others wait for, if there is one."""
+        first = self.shards[0] if self.prepared.is_warmed else None
+        return first if first and first.phase != "collected" else None
 
     def in_phase(self, *phases: Phase) -> list[ShardState]:
         """Return its shards in one of *phases*, in order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from airflow_provider_llmbatch.core.prompts import Prompt
 from airflow_provider_llmbatch.core.records import Block, Record
@@ -19,6 +19,13 @@ MAX_DIGITS = 15
 """Of an index in a custom id; a foreign line may hold any number of them."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+SYSTEM_ROLES = ("system", "developer")
+
+CachePattern = Literal[
+    "tools_only", "system_and_tools", "last_user_message", "last_2_user_messages", "last_3_user_messages", "automatic"
+]
+"""Up to where the vendor's prompt cache shall reach; ``automatic``: as far as all records share the request."""
+CacheTtl = Literal["5m", "1h"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,9 @@ class Question:
     :ivar max_tokens: Upper bound of each answer, in tokens; ``None`` leaves it to the vendor where that is legal.
     :ivar output: What each answer must look like; ``None``: text.
     :ivar tools: Functions that the model may call.
+    :ivar cache: Where to mark the request for a prompt cache that needs marks; ``None``: nowhere.
+    :ivar cache_ttl: How long that cache is to remember.
+    :raises InputError: ``cache`` or ``cache_ttl`` is none of those that there are.
     """
 
     model: str
@@ -47,11 +57,26 @@ class Question:
     max_tokens: int | None = 1024
     output: OutputSchema | None = None
     tools: Sequence[Tool] = ()
+    cache: CachePattern | None = None
+    cache_ttl: CacheTtl = "1h"
+
+    def __post_init__(self) -> None:
+        _check_choice("cache", self.cache, (None, *get_args(CachePattern)))
+        _check_choice("cache_ttl", self.cache_ttl, get_args(CacheTtl))
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    if value not in choices:
+        raise InputError(f"{name}={value!r}: it must be one of {', '.join(map(repr, choices))}. Nothing was sent.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One record's request, before it is put into a vendor's words."""
+    """One record's request, before it is put into a vendor's words.
+
+    :ivar shared: How many parts at its start all records share: 0 the tools at most, 1 the system text as well,
+        1 + *n* the first *n* messages as well.
+    """
 
     model: str
     messages: list[dict[str, Any]]
@@ -61,6 +86,9 @@ class Ask:
     body: dict[str, Any]
     output: OutputSchema | None = None
     tools: Sequence[Tool] = ()
+    cache: CachePattern | None = None
+    cache_ttl: CacheTtl = "1h"
+    shared: int = 1
 
 
 class Request(NamedTuple):
@@ -140,6 +168,7 @@ class Composer:
         self._body = dict(question.body or {})
         self._model = self._body.get("model") or question.model
         is_fixed = self._system is None or self._system.is_constant
+        self._shared = _count_shared(self._messages) if is_fixed else 0
         self._templates = [text for text in (self._prompt, None if is_fixed else self._system) if text is not None]
 
     def __call__(self, record: Record) -> Ask:
@@ -153,12 +182,14 @@ class Composer:
                 index=record.index,
             )
         turns = _turns(record, self._prompt, is_asked=bool(body or self._messages))
+        has_own = own.get("system") or own.get("body") or any(turn["role"] in SYSTEM_ROLES for turn in turns)
         return self._made(
             model,
             [*self._before(record), *turns],
             own.get("system") or (self._system.render(record) if self._system else None),
             body,
             _mapping(own.get("request_params"), "request_params", record),
+            0 if has_own else self._shared,
         )
 
     @property
@@ -185,10 +216,16 @@ class Composer:
         nobody = Record(0, "", {})
         system = texts[1] if len(texts) > 1 else self._system.render(nobody) if self._system else None
         turns = [*self._before(nobody), {"role": "user", "content": texts[0]}]
-        return self._made(str(self._model), turns, system, self._body, {})
+        return self._made(str(self._model), turns, system, self._body, {}, self._shared)
 
     def _made(
-        self, model: str, turns: list[Any], system: Any, body: Mapping[str, Any], params: Mapping[str, Any]
+        self,
+        model: str,
+        turns: list[Any],
+        system: Any,
+        body: Mapping[str, Any],
+        params: Mapping[str, Any],
+        shared: int,
     ) -> Ask:
         question = self._question
         return Ask(
@@ -200,6 +237,9 @@ class Composer:
             body=dict(body),
             output=question.output,
             tools=question.tools,
+            cache=question.cache,
+            cache_ttl=question.cache_ttl,
+            shared=shared,
         )
 
 
@@ -214,6 +254,14 @@ def _varies(value: Any) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return any(map(_varies, value))
     return isinstance(value, str) and _is_template(value)
+
+
+def _count_shared(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return :attr:`Ask.shared` for a constant system text and these messages before the prompt."""
+    varying = [place for place, message in enumerate(messages) if _varies(message)]
+    if any(messages[place].get("role") in SYSTEM_ROLES for place in varying):
+        return 0
+    return 1 + (varying[0] if varying else len(messages))
 
 
 def _compiled(value: Any, context: Mapping[str, Any] | None) -> Callable[[Record], Any]:

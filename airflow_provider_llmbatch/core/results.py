@@ -44,6 +44,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True
             reasoning=self.reasoning + other.reasoning,
         )
 
+    @property
+    def cache_hit_ratio(self) -> float:
+        """The share of the input that was read from a cache, 0 to 1, to four digits."""
+        return round(self.cached_input / self.input, 4) if self.input else 0.0
+
     def as_summary(self) -> dict[str, int]:
         """Return the names that a job's summary uses."""
         return {

@@ -47,10 +47,13 @@ class Cutter:
     """Decides into which shard requests go.
 
     Order is kept, never packed: within a lane, shard *n* is full before shard *n + 1* begins.
+
+    :param first_alone: Let shard 0 hold one request only.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, first_alone: bool = False) -> None:
         self._limits = limits
+        self._first_alone = first_alone
         self._room = limits.max_bytes - limits.envelope_bytes
         self._open: dict[str, _Filling] = {}
         self._next = 0
@@ -80,6 +83,8 @@ class Cutter:
         count, inputs = filling.requests + more.total, filling.inputs + more.total * more.inputs
         size = filling.bytes + len(more.lines)
         limits = self._limits
+        if self._first_alone and filling.number == 0:
+            return None
         if count > limits.max_requests or size > self._room:
             return None
         if limits.max_inputs is not None and inputs > limits.max_inputs:

@@ -27,12 +27,14 @@ class Plan:
 
     :ivar key: Column that names a record; ``None``: its position.
     :ivar dedupe: Ask requests that are the same, word for word, once.
+    :ivar warm_cache: Let the first request fill the vendor's prompt cache before the others are sent.
     """
 
     question: Question
     source: Source
     key: str | None = None
     dedupe: bool = True
+    warm_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from airflow_provider_llmbatch.core.manifest import Round
 from airflow_provider_llmbatch.core.records import number
-from airflow_provider_llmbatch.core.requests import SAME, custom_id
+from airflow_provider_llmbatch.core.requests import SAME, Requests, custom_id
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
 from airflow_provider_llmbatch.engine.asking import Asker
@@ -20,6 +21,8 @@ from airflow_provider_llmbatch.sources import blocks_of
 
 SUSPECTS = 1000
 """Keys that are looked into at most when some of them may be the same: one that comes twice is one too many."""
+WARM_FROM = 100
+"""Requests from which on ``warm_cache`` counts: what fewer could save is not worth the wait for a batch of one."""
 
 
 def prepare_first(job: Job) -> None:
@@ -35,9 +38,16 @@ def prepare_first(job: Job) -> None:
             "that asks; this one only goes on with what that one prepared."
         )
     job.folder.ask(job.plan.question)
-    with RecordFiles(job) as records, ShardFiles(job, 1) as shards:
+    warm = job.plan.warm_cache
+    with RecordFiles(job) as records, ShardFiles(job, 1, first_alone=warm) as shards:
         are_alike = _write(job, job.plan, records, shards)
-        twins, made = _without_twins(job, shards) if are_alike and job.plan.dedupe else (0, shards.close())
+        ledger = _ledger(job, shards) if are_alike and job.plan.dedupe else Ledger()
+        twins = write_twins(job, ledger)
+        is_warmed = warm and records.count - twins >= WARM_FROM
+        if twins or is_warmed != warm:
+            made = _cut_again(job, shards, (index for index, _ in ledger.twins()), first_alone=is_warmed)
+        else:
+            made = shards.close()
     job.record(
         "prepared",
         round_=1,
@@ -47,8 +57,11 @@ def prepare_first(job: Job) -> None:
         record_files=records.files,
         twins=twins,
         queues=read_queues(job),
+        is_warmed=is_warmed,
     )
     _announce(job, 1, made, twins)
+    if is_warmed:
+        job.log.info("Shard r1-00000 is one request that fills the cache; the others wait for its results.")
 
 
 def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bool:
@@ -57,6 +70,8 @@ def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bo
     for block in number(blocks_of(plan.source), key=plan.key):
         for requests in asker.ask(block):
             shards.add_all(requests)
+            if not requests.first:
+                _tell_of_cache(job, plan, requests)
         records.add(block)
         keys.note(map(hash, block.keys or ()))
     records.close()
@@ -64,6 +79,24 @@ def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bo
         raise SourceError(f"source {plan.source!r} holds no records. Nothing was sent.")
     _refuse_repeated(job, keys, records.files)
     return next(asker.alike.found(), None) is not None
+
+
+def _tell_of_cache(job: Job, plan: Plan, requests: Requests) -> None:
+    """Say if ``cache`` does nothing. The first request is the sample: what they share is in all of them."""
+    cache = plan.question.cache
+    if cache is None:
+        return
+    if not job.hook.marks_cache:
+        job.log.info("cache=%r marks nothing: the prompt cache of %s needs no marks.", cache, job.hook.vendor)
+        return
+    reason = job.hook.cache_shortfall(requests.lines.partition(b"\n")[0])
+    if reason:
+        job.log.warning(
+            "cache=%r will cache nothing of the request of record %d: %s. The answers are the same without a cache.",
+            cache,
+            requests.first,
+            reason,
+        )
 
 
 def _refuse_repeated(job: Job, keys: Repeats, files: int) -> None:
@@ -81,21 +114,20 @@ def _refuse_repeated(job: Job, keys: Repeats, files: int) -> None:
             )
 
 
-def _without_twins(job: Job, written: ShardFiles) -> tuple[int, list[Shard]]:
-    """Cut the requests again, each repeated one left out; they were only on this machine's disk so far.
-
-    :return: How many were left out, and the shards.
-    """
+def _ledger(job: Job, written: ShardFiles) -> Ledger:
+    """Return which of the requests are the same, word for word."""
     ledger = Ledger()
     for index, line, _ in written.without(iter(())):
         ledger.note(index, line, custom_id(job.spec.job_id, 1, index))
-    twins = write_twins(job, ledger)
-    if not twins:
-        return 0, written.close()
-    with ShardFiles(job, 1) as shards:
-        for index, line, lane in written.without(index for index, _ in ledger.twins()):
+    return ledger
+
+
+def _cut_again(job: Job, written: ShardFiles, twins: Iterator[int], *, first_alone: bool) -> list[Shard]:
+    """Cut the requests again, those of *twins* left out; they were only on this machine's disk so far."""
+    with ShardFiles(job, 1, first_alone=first_alone) as shards:
+        for index, line, lane in written.without(twins):
             shards.add(job.hook.revise(custom_id(job.spec.job_id, 1, index), line, SAME, lane), index)
-        return twins, shards.close()
+        return shards.close()
 
 
 def prepare_next(job: Job) -> bool:

@@ -15,7 +15,7 @@ from airflow_provider_llmbatch.core.requests import index_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.reading import name_in
 from airflow_provider_llmbatch.exceptions import BusyError, RunError, TransferError, UnavailableError, VendorError
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 
 T = TypeVar("T")
 

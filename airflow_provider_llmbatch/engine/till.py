@@ -25,6 +25,7 @@ class Till:
         self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._books: dict[str, PriceBook | None] = {}
         self.standard: Decimal | None = NOTHING
+        self.saved_by_cache = NOTHING
 
     def take(self, answers: list[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
@@ -44,6 +45,8 @@ class Till:
             return None
         if self.standard is not None:
             self.standard += book.standard.price(usage)
+        if usage.cached_input or usage.cache_write:
+            self.saved_by_cache += book.batch.saved_by_cache(usage)
         return book.batch.price(usage)
 
     def _book(self, model: str) -> PriceBook | None:

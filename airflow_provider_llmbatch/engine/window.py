@@ -67,6 +67,9 @@ def limit_of(job: Job, shard: ShardState) -> int | None:
 def room_for(job: Job, shard: ShardState) -> Room:
     """Return whether *shard* may be sent beside what is at the vendor. Where nothing is, it may."""
     terms = job.terms
+    warming = job.manifest.rounds[-1].warming
+    if warming is not None and warming.name != shard.name:
+        return "none"
     if terms.max_active_batches is not None and len(_at_vendor(job.manifest.shards)) >= terms.max_active_batches:
         return "none"
     same_queue = _of_queue(job, shard, job.manifest.shards)

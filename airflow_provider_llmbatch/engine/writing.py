@@ -76,12 +76,15 @@ class RecordFiles:
 
 
 class ShardFiles:
-    """The requests of one round, cut into shards. Nothing of it appears before :meth:`close`."""
+    """The requests of one round, cut into shards. Nothing of it appears before :meth:`close`.
 
-    def __init__(self, job: Job, round_: int) -> None:
+    :param first_alone: Let the first shard hold one request only.
+    """
+
+    def __init__(self, job: Job, round_: int, *, first_alone: bool = False) -> None:
         self._job = job
         self._round = round_
-        self._cutter = Cutter(limits_of(job))
+        self._cutter = Cutter(limits_of(job), first_alone=first_alone)
         self._shards: dict[int, _ShardFile] = {}
         self._open: set[int] = set()
 

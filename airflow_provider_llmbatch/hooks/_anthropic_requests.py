@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.requests import SAME, Ask, Change
+from airflow_provider_llmbatch.core.requests import SAME, SYSTEM_ROLES, Ask, Change
 from airflow_provider_llmbatch.core.schemas import OutputSchema, Tool
 from airflow_provider_llmbatch.exceptions import InputError
+from airflow_provider_llmbatch.hooks._anthropic_cache import marked
 from airflow_provider_llmbatch.hooks._anthropic_schemas import fitted
 
 NOT_IN_BATCH = (
@@ -63,6 +64,7 @@ def params_of(ask: Ask) -> dict[str, Any]:
         params |= _shaped(ask.output, params)
     if isinstance(params["messages"], list):
         params["messages"] = [_turn(turn) for turn in params["messages"]]
+    params = marked(params, ask)
     return {name: value for name, value in params.items() if value is not None and name != "betas"}
 
 
@@ -115,9 +117,9 @@ def _split_system(ask: Ask) -> tuple[Any, list[dict[str, Any]]]:
     """Move system turns to where Anthropic wants them: a parameter of its own."""
     texts = [
         ask.system,
-        *(turn["content"] for turn in ask.messages if turn["role"] in ("system", "developer")),
+        *(turn["content"] for turn in ask.messages if turn["role"] in SYSTEM_ROLES),
     ]
-    turns = [turn for turn in ask.messages if turn["role"] not in ("system", "developer")]
+    turns = [turn for turn in ask.messages if turn["role"] not in SYSTEM_ROLES]
     system = [text for text in texts if text]
     if len(system) > 1:
         blocks = [text if isinstance(text, list) else [{"type": "text", "text": text}] for text in system]

@@ -22,6 +22,7 @@ from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Result, not_answered
 from airflow_provider_llmbatch.exceptions import InputError, NotFoundError
 from airflow_provider_llmbatch.hooks._anthropic_answers import read_message
+from airflow_provider_llmbatch.hooks._anthropic_cache import shortfall
 from airflow_provider_llmbatch.hooks._anthropic_errors import REMEDIES, error_of, known_code
 from airflow_provider_llmbatch.hooks._anthropic_plain import read_plain
 from airflow_provider_llmbatch.hooks._anthropic_requests import (
@@ -35,7 +36,7 @@ from airflow_provider_llmbatch.hooks._anthropic_requests import (
     names,
     params_of,
 )
-from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
+from airflow_provider_llmbatch.hooks.calls import Call, Marker, Page, Steps
 from airflow_provider_llmbatch.hooks.sdk import SdkHook
 
 MESSAGES = "/v1/messages"
@@ -72,6 +73,7 @@ class AnthropicBatchHook(SdkHook):
     vendor = "anthropic"
     page_size = 1_000
     has_metadata = False
+    marks_cache = True
     LIMITS = Limits(
         max_requests=100_000,
         max_bytes=256_000_000,
@@ -119,6 +121,9 @@ class AnthropicBatchHook(SdkHook):
         request.custom_id = custom_id
         request.params = changed(request.params, change)
         return Request(encode_line(request), lane)
+
+    def cache_shortfall(self, line: bytes) -> str | None:
+        return shortfall(msgspec.json.decode(line)["params"])
 
     def cap_of(self, line: bytes) -> int | None:
         return cap_of(msgspec.json.decode(line, type=Line).params)

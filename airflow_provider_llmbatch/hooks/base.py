@@ -8,13 +8,12 @@ bytes: :meth:`BatchHook.run` drives them in a worker, :meth:`BatchHook.arun` in 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -25,65 +24,10 @@ from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.exceptions import InputError, NotFoundError, UnavailableError, VendorError
+from airflow_provider_llmbatch.hooks.calls import Call, Marker, Page, Sighting, Steps
 from airflow_provider_llmbatch.hooks.settings import Settings, read_settings
 
 T = TypeVar("T")
-
-
-class Call(NamedTuple):
-    """One reading call: a path below the connection's own host, and its query."""
-
-    path: str
-    params: dict[str, Any] = {}  # noqa: RUF012 - never changed
-
-
-Steps: TypeAlias = Generator[Call, bytes, T]
-
-
-class Page(NamedTuple):
-    """One page of the vendor's list, newest first.
-
-    :ivar after: Cursor of the next page, or ``None`` on the last one.
-    """
-
-    batches: list[Batch]
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marker:
-    """What we know of one submission, to recognise its batch by.
-
-    :ivar job: The job's ten hex digits.
-    :ivar shard: Stem of round and shard, such as ``r1-00000``; every attempt at it has the same.
-    :ivar sha256: Digest of the request file.
-    :ivar count: Requests in it.
-    :ivar since: Epoch seconds of the intent, by our clock.
-    :ivar lane: What the shard's requests have in common.
-    """
-
-    job: str
-    shard: str
-    sha256: str
-    count: int
-    since: float
-    lane: str = ""
-
-    def as_metadata(self) -> dict[str, str]:
-        """Return the part that a vendor with metadata keeps for us."""
-        return {"llmbatch_job": self.job, "llmbatch_shard": self.shard, "llmbatch_sha256": self.sha256}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """What a look-up for a lost answer found.
-
-    :ivar certain: The batch that is ours beyond doubt, or ``None``.
-    :ivar candidates: Batches that may be ours and cannot be told apart yet.
-    """
-
-    certain: Batch | None = None
-    candidates: list[Batch] = field(default_factory=list)
 
 
 class BatchHook(BaseHook, ABC):
@@ -251,6 +195,8 @@ class BatchHook(BaseHook, ABC):
 
     has_metadata: ClassVar[bool]
     """Whether the vendor keeps our marker with the batch."""
+    marks_cache: ClassVar[bool] = False
+    """Whether :meth:`encode` marks a request for the vendor's prompt cache. Elsewhere that needs no marks."""
 
     @abstractmethod
     def get(self, call: Call) -> bytes:
@@ -301,6 +247,10 @@ class BatchHook(BaseHook, ABC):
     def model_of(self, line: bytes) -> str:
         """Return the model that the request *line* asks."""
         return ""
+
+    def cache_shortfall(self, line: bytes) -> str | None:
+        """Return why nothing of *line* will be cached, without its text; ``None``: as far as we know, it will."""
+        return None
 
     def cap_of(self, line: bytes) -> int | None:
         """Return the upper bound of the answer that the request *line* sets, in tokens; ``None``: it sets none."""

@@ -24,7 +24,7 @@ from airflow_provider_llmbatch.hooks._openai_batches import read_batch
 from airflow_provider_llmbatch.hooks._openai_errors import GENERIC, QUEUE_FULL, REMEDIES
 from airflow_provider_llmbatch.hooks._openai_lines import Line, cap_of_line, change_line, make_line
 from airflow_provider_llmbatch.hooks._openai_plain import read_plain
-from airflow_provider_llmbatch.hooks.base import Call, Marker, Page, Steps
+from airflow_provider_llmbatch.hooks.calls import Call, Marker, Page, Steps
 from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
 
 _DAY = 24 * 60 * 60

@@ -28,7 +28,8 @@ from airflow_provider_llmbatch.exceptions import (
     UnavailableError,
     VendorError,
 )
-from airflow_provider_llmbatch.hooks.base import BatchHook, Call, unreadable
+from airflow_provider_llmbatch.hooks.base import BatchHook, unreadable
+from airflow_provider_llmbatch.hooks.calls import Call
 from airflow_provider_llmbatch.hooks.download import Download
 
 T = TypeVar("T")

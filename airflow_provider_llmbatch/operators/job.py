@@ -24,6 +24,7 @@ from airflow_provider_llmbatch.vendors import load_hook, split_model
 
 if TYPE_CHECKING:  # a DAG file is parsed again and again: what does the work is imported where the work is done
     from airflow_provider_llmbatch.core.repairs import Repair
+    from airflow_provider_llmbatch.core.requests import CachePattern, CacheTtl
     from airflow_provider_llmbatch.engine import Job, Wait
     from airflow_provider_llmbatch.engine.begin import Identity, OnChange
     from airflow_provider_llmbatch.engine.job import Terms
@@ -192,6 +193,13 @@ class LLMBatchJobOperator(JobShell):
     :param max_tokens: Upper bound of each answer, in tokens.
     :param tools: Functions that the model may call: Python functions, Pydantic models, or mappings in the vendor's own
         words. ``llm_output`` is then ``{"text": …, "tool_calls": [{"id", "name", "arguments"}]}``.
+    :param cache: Where to mark each request for Anthropic's prompt cache: ``"automatic"`` (the end of what all records
+        share), ``"system_and_tools"``, ``"tools_only"``, or ``"last_user_message"``, ``"last_2_user_messages"``,
+        ``"last_3_user_messages"``. Marks of your own stay as they are. OpenAI's needs no marks. Default: nowhere.
+    :param cache_ttl: How long that cache is to remember what it read last: ``"1h"``, or ``"5m"``, which is cheaper to
+        write and often over before the next request of a batch.
+    :param warm_cache: Send the first request as a batch of its own and wait for it, so that the others find the cache
+        filled. Jobs of fewer than 100 requests do not wait.
     :param key: Column that names a record for ever. Default: its position.
     :param dedupe: Ask requests that are the same, word for word, once; every record still gets its row.
     :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
@@ -221,6 +229,9 @@ class LLMBatchJobOperator(JobShell):
         request_params: Mapping[str, Any] | None = None,
         max_tokens: int | None = 1024,
         tools: Sequence[Any] | None = None,
+        cache: CachePattern | None = None,
+        cache_ttl: CacheTtl = "1h",
+        warm_cache: bool = False,
         key: str | None = None,
         dedupe: bool = True,
         conn_id: str | None = None,
@@ -240,6 +251,9 @@ class LLMBatchJobOperator(JobShell):
         self.request_params = request_params
         self.max_tokens = max_tokens
         self.tools = tools
+        self.cache = cache
+        self.cache_ttl = cache_ttl
+        self.warm_cache = warm_cache
         self.key = key
         self.dedupe = dedupe
         self.conn_id = conn_id
@@ -288,9 +302,17 @@ class LLMBatchJobOperator(JobShell):
             max_tokens=self.max_tokens,
             output=None if self.output_type is None else output_schema(self.output_type),
             tools=tools_of(self.tools),
+            cache=self.cache,
+            cache_ttl=self.cache_ttl,
         )
         self._check_fallback(vendor)
-        plan = Plan(question=question, source=open_source(self.source), key=self.key, dedupe=self.dedupe)
+        plan = Plan(
+            question=question,
+            source=open_source(self.source),
+            key=self.key,
+            dedupe=self.dedupe,
+            warm_cache=self.warm_cache,
+        )
         folder = JobFolder(folder_uri(self.base_uri, identity))
         return begin(
             folder,
@@ -329,7 +351,8 @@ def in_short(summary: Mapping[str, Any]) -> str:
     """Write a summary for the log, in one line."""
     counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
     cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
+    cached = f", {summary['cache_hit_ratio']:.0%} of the input from a cache" if summary["cache_hit_ratio"] else ""
     return (
         f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
-        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}; {summary['output_uri']}"
+        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; {summary['output_uri']}"
     )

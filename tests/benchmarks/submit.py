@@ -58,7 +58,7 @@ def limit(case: Case) -> Iterator[None]:
 
 def ours(case: Case) -> Iterator[None]:
     """the hook, with the request file that the engine prepared"""
-    from airflow_provider_llmbatch.hooks.base import Marker
+    from airflow_provider_llmbatch.hooks.calls import Marker
     from airflow_provider_llmbatch.vendors import load_hook
 
     connect(case)

@@ -14,7 +14,8 @@ import pytest
 from airflow_provider_llmbatch.core.requests import SAME, Ask, custom_id, index_of
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.exceptions import CredentialError, InputError, NotFoundError
-from airflow_provider_llmbatch.hooks.base import BatchHook, Marker
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.hooks.calls import Marker
 from tests.bench import KEY, Bench
 
 JOB = "0123456789"

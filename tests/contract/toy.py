@@ -20,7 +20,8 @@ from airflow_provider_llmbatch.core.limits import Limits
 from airflow_provider_llmbatch.core.requests import Ask, Change, Request
 from airflow_provider_llmbatch.core.results import Remedy, Result, Usage, not_answered
 from airflow_provider_llmbatch.exceptions import CredentialError, NotFoundError
-from airflow_provider_llmbatch.hooks.base import BatchHook, Call, Marker, Page
+from airflow_provider_llmbatch.hooks.base import BatchHook
+from airflow_provider_llmbatch.hooks.calls import Call, Marker, Page
 
 
 def _request(item: dict[str, Any]) -> Request:

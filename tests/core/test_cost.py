@@ -163,6 +163,25 @@ def test_a_price_names_where_it_comes_from():
     assert price_book("openai", "gpt-6-luna", TODAY).source == f"genai-prices {genai_prices.__version__} batch"
 
 
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        pytest.param(Usage(input=5000, output=9), "0", id="no-cache"),
+        pytest.param(Usage(input=5000, cached_input=4000, output=9), "0.0036", id="read"),  # 0.9 of a dollar a million
+        pytest.param(Usage(input=5000, cache_write=4000), "-0.001", id="written-for-minutes"),  # 1.25 instead of 1
+        pytest.param(Usage(input=5000, cache_write=4000, cache_write_1h=4000), "-0.004", id="written-for-an-hour"),
+        pytest.param(
+            Usage(input=9000, cached_input=4000, cache_write=4000, cache_write_1h=1000), "0.00185", id="all-of-it"
+        ),
+    ],
+)
+def test_what_a_cache_saves_is_the_difference_to_plain_input(usage, dollars):
+    prices = {"input": "1", "cache_read": "0.1", "cache_write_5m": "1.25", "cache_write_1h": "2", "output": "5"}
+    rates = Rates(**{name: Rate(Decimal(price)) for name, price in prices.items()})
+
+    assert rates.saved_by_cache(usage) == Decimal(dollars)
+
+
 def test_rates_multiply_what_they_are_for():
     rates = Rates(
         input=Rate(Decimal(1)),

@@ -53,6 +53,15 @@ def test_cut(sizes, changes, counts):
     assert [len(shard) for shard in shards.values()] == counts
 
 
+def test_a_first_request_may_be_alone_and_the_others_go_on_as_ever():
+    cutter = Cutter(LIMITS, first_alone=True)
+
+    places = [cutter.place(request(10, lane, index=index)) for index, lane in enumerate("aaabaaabbb")]
+
+    assert places == [0, 1, 1, 2, 1, 3, 3, 2, 2, 4]
+    assert cutter.place(Requests(10, 2, b"x" * 20, "new")) is None
+
+
 def test_lanes_are_kept_apart_and_each_fills_its_own_shards():
     shards = cut([(10, lane) for lane in "ababaabb"])
 

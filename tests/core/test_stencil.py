@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.prompts import Prompt
 from airflow_provider_llmbatch.core.records import Block
-from airflow_provider_llmbatch.core.requests import Composer, Question, Requests
-from airflow_provider_llmbatch.core.schemas import output_schema
+from airflow_provider_llmbatch.core.requests import CachePattern, Composer, Question, Requests
+from airflow_provider_llmbatch.core.schemas import Tool, output_schema
 from airflow_provider_llmbatch.core.stencil import stencil_of
 from airflow_provider_llmbatch.exceptions import TemplateError
 from airflow_provider_llmbatch.hooks.anthropic import AnthropicBatchHook
@@ -34,6 +36,13 @@ QUESTIONS = {
     "constant-system": {"system": "You label."},
     "messages": {"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]},
     "params": {"params": {"metadata": {"a": "b"}}, "max_tokens": 5},
+    **{f"cache {pattern}": {"cache": pattern, "system": "You label."} for pattern in get_args(CachePattern)},
+    "cache-5m": {"cache": "last_user_message", "cache_ttl": "5m", "system": "You label {{ record.text }}."},
+    "cache-messages": {
+        "cache": "automatic",
+        "messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}],
+        "tools": [Tool(name="a")],
+    },
     "type": {"output": output_schema(dict[str, int]), "system": "You count {{ record.text }}."},
 }
 HOOKS = {

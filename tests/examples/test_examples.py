@@ -38,6 +38,7 @@ def test_the_folder_holds_these_dags_and_no_broken_one(dag_bag):
 
     assert not bag.import_errors
     assert sorted(bag.dags) == [
+        "example_caching",
         "example_decorated",
         "example_embeddings",
         "example_failures",
@@ -125,6 +126,27 @@ def test_the_calls_of_tools_arrive_as_data_and_are_carried_out(run, tmp_path):
     assert {one["delay"] for one in arguments["start_again"]} <= {"none", "a minute", "an hour"}
     assert {one["team"] for one in arguments["call_a_person"]} <= {"platform", "application"}
     assert {name: len(done) for name, done in result(dag_run, "act").items()} == Counter(call["name"] for call in calls)
+
+
+@pytest.fixture
+def remembering(vendors):
+    """The vendors, with a prompt cache."""
+    vendors.set_options(cache=True)
+    yield
+    vendors.set_options(cache=False)
+
+
+@pytest.mark.usefixtures("remembering")
+def test_a_long_text_is_written_to_the_cache_once_and_read_for_every_other_record(run, tmp_path):
+    dag_run = run(EXAMPLES, "example_caching")
+
+    job, rows = result(dag_run, "explain"), read(tmp_path / "methods.csv")
+    assert dag_run.state == "success"
+    assert job["counts"]["succeeded"] == len(rows) > 100
+    assert len(job["batch_ids"]) >= 2
+    assert job["cache_hit_ratio"] > 0.9
+    assert float(job["cache_saved_usd"]) > 4 * float(job["cost_usd"])
+    assert result(dag_run, "compare").startswith("9")
 
 
 def test_what_fails_at_first_is_asked_again_as_it_helps_and_what_is_left_by_a_second_task(run, tmp_path, troubled):

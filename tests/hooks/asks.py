@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from airflow_provider_llmbatch.core.requests import Ask, Request, custom_id
+from airflow_provider_llmbatch.core.requests import Ask, CachePattern, Request, custom_id
 from airflow_provider_llmbatch.core.schemas import OutputSchema, Tool
 from airflow_provider_llmbatch.hooks._openai_endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
 from airflow_provider_llmbatch.hooks.anthropic import AnthropicBatchHook
@@ -140,6 +140,34 @@ ANTHROPIC: dict[str, dict[str, Any]] = {
 """What is Anthropic's own, in ``anthropic-features.jsonl``."""
 
 
+LONG_TALK = [
+    user("Here is the handbook."),
+    {"role": "assistant", "content": "I have read it."},
+    user([{"type": "text", "text": "Here are"}, {"type": "text", "text": "two more pages."}]),
+    {"role": "assistant", "content": [{"type": "text", "text": "Read, too."}]},
+    user("Which page names a chocolate teapot?"),
+]
+PATTERNS = get_args(CachePattern)
+CACHED: dict[str, dict[str, Any]] = {
+    f"{pattern} {ttl}": {
+        "messages": LONG_TALK,
+        "system": "You know the handbook.",
+        "tools": TOOLS[:2],
+        "cache": pattern,
+        "cache_ttl": ttl,
+        "shared": 5,
+    }
+    for pattern in PATTERNS
+    for ttl in ("1h", "5m")
+}
+"""Each pattern of ``cache`` on one and the same talk, in ``anthropic-caching.jsonl``; its last turn is the record's."""
+
+
+def encode_cached(name: str) -> bytes:
+    """Return the request line of the ask *name* with its marks."""
+    return anthropic().encode(custom_id(JOB, 1, list(CACHED).index(name)), make(CACHED[name]), None).line
+
+
 def encode_own(name: str) -> bytes:
     """Return the request line of the ask *name* that is Anthropic's own."""
     return anthropic().encode(custom_id(JOB, 1, list(ANTHROPIC).index(name)), make(ANTHROPIC[name]), None).line
@@ -261,6 +289,7 @@ def write() -> None:
     for file in FILES:
         (GOLDEN / f"{file}.jsonl").write_bytes(b"".join(encode(file, name) for name in ASKS))
     (GOLDEN / "anthropic-features.jsonl").write_bytes(b"".join(map(encode_own, ANTHROPIC)))
+    (GOLDEN / "anthropic-caching.jsonl").write_bytes(b"".join(map(encode_cached, CACHED)))
     (GOLDEN / "openai-features.jsonl").write_bytes(b"".join(openai_request(name).line for name in OPENAI))
 
 

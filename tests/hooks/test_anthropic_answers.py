@@ -5,7 +5,7 @@ import json
 import pytest
 
 from airflow_provider_llmbatch.core.results import NO_USAGE, TRUNCATED, ToolCall, Usage
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 from tests.hooks.asks import TOOLS, anthropic, make, user
 
 TEXT = {"type": "text", "text": "a"}

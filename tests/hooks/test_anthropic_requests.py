@@ -10,7 +10,7 @@ from airflow_provider_llmbatch.core.requests import SAME, Change, custom_id, ind
 from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.core.schemas import Tool
 from airflow_provider_llmbatch.exceptions import InputError
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 from airflow_provider_llmbatch.hooks.settings import Settings
 from tests.hooks.asks import (
     ANTHROPIC,

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.exceptions import BusyError, NotFoundError, RejectedError, UnavailableError, VendorError
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 from tests.hooks.conftest import KEY, http_of
 
 MARKER = Marker(job="0123456789", shard="r1-00000", sha256="ab" * 32, count=2, since=1795341600.0)

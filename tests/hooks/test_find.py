@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 
 MARKER = Marker(job="0123456789", shard="r1-00000", sha256="ab" * 32, count=2, since=1795341600.0)
 BATCHES = {"openai": "/v1/batches", "anthropic": "/v1/messages/batches"}

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_llmbatch.core.results import ToolCall
 from airflow_provider_llmbatch.hooks._openai_endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RESPONSES
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 from airflow_provider_llmbatch.hooks.openai import OpenAIBatchHook
 from airflow_provider_llmbatch.hooks.settings import Settings
 from tests.hooks.asks import OPENAI, openai_request

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_llmbatch.core.batches import Batch
 from airflow_provider_llmbatch.exceptions import CredentialError, UnavailableError
-from airflow_provider_llmbatch.hooks.base import Marker
+from airflow_provider_llmbatch.hooks.calls import Marker
 
 MARKER = Marker(job="0123456789", shard="r1-00000", sha256="ab" * 32, count=1, since=0.0)
 BATCH = Batch(batch_id="batch_1", status="completed", files={"input": "file-1", "output": "file-2", "error": "file-3"})

@@ -70,6 +70,8 @@ CASES = [
     pytest.param({"source": 7}, r"source is a int", id="source-of-a-wrong-type"),
     pytest.param({"source": []}, r"0 inline records.* holds no records", id="empty-list"),
     pytest.param({"max_rounds": 0}, r"max_rounds must be at least 1", id="no-rounds"),
+    pytest.param({"cache": "system"}, r"cache='system': it must be one of None, 'tools_only'", id="unknown-cache"),
+    pytest.param({"cache_ttl": "2h"}, r"cache_ttl='2h': it must be one of '5m', '1h'", id="unknown-cache-ttl"),
     pytest.param({"endpoint": "/v1/nope"}, r"endpoint '/v1/nope'", id="unknown-endpoint"),
 ]
 

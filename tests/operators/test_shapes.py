@@ -15,7 +15,8 @@ from tests.operators.conftest import context
 
 SUMMARY = {
     "job_uri", "output_uri", "vendor", "model", "status", "counts", "rounds", "batch_ids", "usage", "cost_usd",
-    "sync_cost_usd", "saved_usd", "price_source", "submitted_at", "in_progress_at", "completed_at", "seconds",
+    "sync_cost_usd", "saved_usd", "cache_hit_ratio", "cache_saved_usd", "price_source", "submitted_at",
+    "in_progress_at", "completed_at", "seconds",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any, ClassVar
 
 from airflow_provider_llmbatch.exceptions import NotFoundError
-from airflow_provider_llmbatch.hooks.base import Call
+from airflow_provider_llmbatch.hooks.calls import Call
 from tests.contract.toy import ToyBatchHook
 
 
