@@ -6,6 +6,7 @@ UV     := $(shell uv pip install --help 2>&- | grep -q -e --group && command -v 
 BIN    := .venv/bin
 READY  := .venv/.ready
 PEERS  := .bench/.ready
+SPREAD := -n auto --maxprocesses 4 --dist loadgroup
 CODE   := airflow_provider_llmbatch example_dags tests docs
 
 .DEFAULT_GOAL := help
@@ -18,10 +19,10 @@ demo: $(READY)  ## run the example DAG on real Airflow, against the emulator; no
 	@$(BIN)/python -m example_dags.demo
 
 test: $(READY)  ## the everyday suite
-	@$(BIN)/python -m pytest -q -m "not slow and not chaos"
+	@$(BIN)/python -m pytest -q $(SPREAD) -m "not slow and not chaos"
 
 slow: $(READY)  ## the rest of the suite: a real `airflow standalone`, large jobs, crashes
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q $(SPREAD) -m slow
 
 chaos: $(READY)  ## kill -9 of workers, triggerer and scheduler while thirty jobs run; some five minutes
 	@$(BIN)/python -m pytest -q -s -m chaos

@@ -40,6 +40,14 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, where tests run in several, and those that start Airflow in one."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "system" if "system" in item.path.parts else item.path.name
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def _our_loggers_speak() -> None:
     """Airflow's database set-up, in whatever test ran before, switches off every logger that it does not know."""

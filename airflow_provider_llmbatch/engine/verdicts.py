@@ -32,7 +32,6 @@ T = TypeVar("T")
 BUFFER = 1 << 20
 
 _line = msgspec.json.Decoder(Line).decode
-_STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 _fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -111,32 +110,36 @@ def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
 def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     """Count a results file once it is complete: every request of the shard has exactly one verdict."""
     absent = _absent(job, shard)
-    statuses = bytearray([STATUSES.index(absent.status)]) * shard.shard.count
-    thinking = bytearray(shard.shard.count)
-    stops: dict[int, str] = {}
     shelf = Shelf(shard.shard.count, absent)
+    others: dict[int, Result] = {}
 
     def note(position: int, result: Result) -> None:
         shelf.put(position, result)
-        statuses[position] = _STATUS_NUMBERS[result.status]
-        thinking[position] = result.thinking is not None
-        stops.pop(position, None)
-        if result.remedy in ("budget", "credential"):
-            stops[position] = result.error_code or result.status
+        if result.status != "succeeded" or result.thinking is not None:
+            others[position] = result
+        elif others:
+            others.pop(position, None)
 
     offsets = locate(job, shard, path, note)
     shelf.close(job.kept, shard.name)
-    counts = Counter(stops.values())
-    if absent.remedy in ("budget", "credential"):
-        counts[absent.error_code or absent.status] += offsets.sizes.count(0)
+    missing = offsets.sizes.count(0)
+    statuses = Counter({"succeeded": shard.shard.count - missing - len(others), absent.status: missing})
+    statuses.update(result.status for result in others.values())
+    stops = Counter({_stop(absent): missing})
+    stops.update(_stop(result) for result in others.values())
     return Tally(
-        statuses={status: statuses.count(number) for status, number in _STATUS_NUMBERS.items() if number in statuses},
-        stops=dict(+counts),
-        thinking=thinking.count(True),
+        statuses={status: statuses[status] for status in STATUSES if statuses[status]},
+        stops={code: number for code, number in stops.items() if code and number},
+        thinking=sum(result.thinking is not None for result in others.values()),
         damaged=offsets.damaged,
         duplicated=offsets.duplicated,
         foreign=offsets.foreign,
     )
+
+
+def _stop(result: Result) -> str | None:
+    """Return the error code of a row that nothing but more budget or another key can help."""
+    return result.error_code or result.status if result.remedy in ("budget", "credential") else None
 
 
 def shard_answers(job: Job, shard: ShardState) -> Iterator[tuple[int, Answer]]:
