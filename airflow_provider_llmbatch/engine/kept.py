@@ -6,6 +6,7 @@ They lie on the worker's own disk, and only to save time: whoever does not find 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,16 +26,20 @@ class Kept:
     """The answers to whole shards, by the shard's name."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="llmbatch-")
+        self._names: set[str] = set()
+
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="llmbatch-")
 
     def of(self, name: str) -> Iterator[Result] | None:
         """Return a shard's answers in the order of its requests, or ``None`` if they are not kept."""
-        path = self._path(name)
-        return self._read(path) if path.exists() else None
+        return self._read(self._path(name)) if name in self._names else None
 
     def put(self, name: str, lines: list[bytes]) -> None:
         """Keep a shard's answers."""
         self._path(name).write_bytes(b"\n".join(lines))
+        self._names.add(name)
 
     def _path(self, name: str) -> Path:
         return Path(self._folder.name) / name
