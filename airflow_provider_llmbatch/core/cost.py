@@ -46,29 +46,49 @@ class Rates:
     output: Rate
 
     @cached_property
-    def _usual(self) -> tuple[float, Decimal, Decimal]:
-        """Up to how many tokens of input there is only one price, and what a token of input and one of output cost."""
-        starts = [start for start, _ in (*self.input.tiers, *self.output.tiers)]
-        return min(starts, default=inf), self.input.base.scaleb(-6), self.output.base.scaleb(-6)
+    def bound(self) -> float:
+        """Up to how many tokens of input a request has no tiers: then its price is linear."""
+        rates = (self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output)
+        return min((start for rate in rates for start, _ in rate.tiers), default=inf)
+
+    @cached_property
+    def _per_token(self) -> tuple[Decimal, ...]:
+        rates = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+        return tuple(rate.base.scaleb(-6) for rate in rates)
 
     def price(self, usage: Usage) -> Decimal:
         """Return the price of one request. Tiers depend on a single request, so price each and then add."""
-        size = usage.input
-        bound, given, made = self._usual
-        if size <= bound and not usage.cached_input and not usage.cache_write:  # most requests: this is quick
-            return given * size + made * usage.output
-        fresh = usage.input - usage.cached_input - usage.cache_write
+        if usage.input <= self.bound:
+            return self.linear(usage)
+        size, written = usage.input, usage.cache_write
+        fresh = size - usage.cached_input - written
         cost = self.input.at(size) * fresh + self.output.at(size) * usage.output
-        if usage.cached_input:
-            cost += self.cache_read.at(size) * usage.cached_input
-        if usage.cache_write:
-            cost += self.cache_write_5m.at(size) * (usage.cache_write - usage.cache_write_1h)
-            cost += self.cache_write_1h.at(size) * usage.cache_write_1h
+        cost += self.cache_read.at(size) * usage.cached_input
+        cost += self.cache_write_5m.at(size) * (written - usage.cache_write_1h)
+        cost += self.cache_write_1h.at(size) * usage.cache_write_1h
         return cost.scaleb(-6)
+
+    def linear(self, usage: Usage) -> Decimal:
+        """Return the price of one request, or of several together, none of which has more input than :attr:`bound`."""
+        given, made, read, write, write_1h = self._per_token
+        cached, written = usage.cached_input, usage.cache_write
+        if not cached and not written:
+            return given * usage.input + made * usage.output
+        long = usage.cache_write_1h
+        cost = given * (usage.input - cached - written) + made * usage.output
+        return cost + read * cached + write * (written - long) + write_1h * long
 
     def saved_by_cache(self, usage: Usage) -> Decimal:
         """Return how much more one request would have cost without a cache; below zero if it only wrote to one."""
-        return self.price(replace(usage, cached_input=0, cache_write=0, cache_write_1h=0)) - self.price(usage)
+        return self.price(_uncached(usage)) - self.price(usage)
+
+    def linear_saved_by_cache(self, usage: Usage) -> Decimal:
+        """Return the same for requests as in :meth:`linear`."""
+        return self.linear(_uncached(usage)) - self.linear(usage)
+
+
+def _uncached(usage: Usage) -> Usage:
+    return replace(usage, cached_input=0, cache_write=0, cache_write_1h=0)
 
 
 @dataclass(frozen=True, slots=True)

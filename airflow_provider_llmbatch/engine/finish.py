@@ -66,7 +66,7 @@ def _write_rows(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool
 def _write_runs(job: Job, till: Till, totals: Totals, output: JsonLines) -> Iterator[Row]:
     """Write and count the same rows, many at once, and yield those that are not good."""
     for run in runs_of(job):
-        costs = list(map(till.price, run.results))
+        costs = till.take_all(run.results)
         totals.add_all(run.results, costs)
         output.many(run.as_lines(costs))
         if not all(result.status == "succeeded" for result in run.results):

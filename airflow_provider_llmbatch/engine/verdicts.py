@@ -93,14 +93,14 @@ def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) ->
 
 def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
     """Return a function from a custom id to its request's position in *shard*; ``None``: it is of no request there."""
-    of_shard, round_, job_id = shard.shard, shard.round, job.spec.job_id
+    round_, job_id = shard.round, job.spec.job_id
     found = indexes(job, shard)
     if isinstance(found, range):
-        first, count = of_shard.first, of_shard.count
+        first, last = found[0], found[-1]
 
         def position_of(name: str) -> int | None:
             index = index_of(name, job=job_id, round_=round_)
-            return None if index is None or not 0 <= index - first < count else index - first
+            return None if index is None or not first <= index <= last else index - first
 
         return position_of
     positions: dict[int | None, int] = {index: position for position, index in enumerate(found)}
