@@ -340,9 +340,20 @@ def custom_id(job: str, round_: int, index: int | Literal[""]) -> str:
     return f"{job}-{round_}-{index}"
 
 
+class Name:
+    """What the custom ids of one job and round begin with."""
+
+    def __init__(self, job: str, round_: int) -> None:
+        self._start = f"{job}-{round_}"
+
+    def index_in(self, text: str) -> int | None:
+        """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
+        start, _, digits = text.rpartition("-")
+        if start != self._start or not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+            return None
+        return None if digits[0] == "0" and digits != "0" else int(digits)
+
+
 def index_of(text: str, *, job: str, round_: int) -> int | None:
-    """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
-    start, _, digits = text.rpartition("-")
-    if start != f"{job}-{round_}" or not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
-        return None
-    return None if digits[0] == "0" and digits != "0" else int(digits)
+    """Return what :meth:`Name.index_in` does."""
+    return Name(job, round_).index_in(text)

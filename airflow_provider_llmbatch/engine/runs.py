@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import islice, repeat
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,14 +15,12 @@ from airflow_provider_llmbatch.core.requests import custom_id
 from airflow_provider_llmbatch.core.results import Result
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row, money
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.verdicts import lines_of, results_of
+from airflow_provider_llmbatch.engine.verdicts import record_lines, result_runs
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.tables.lines import joined
 
-LENGTH = 500
-"""Rows of one run."""
-
 _Ours = msgspec.defstruct("_Ours", COLUMNS, gc=False)
+_fields = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -82,12 +80,14 @@ def is_straight(job: Job) -> bool:
 
 def runs_of(job: Job) -> Iterator[Run]:
     """Yield all rows of such a job, in order."""
-    records = lines_of(job)
+    records, key = record_lines(job), job.spec.key
     for shard in job.manifest.rounds[0].shards:
-        results, first = results_of(job, shard), shard.shard.first
-        while some := list(islice(results, LENGTH)):
-            keys, own = zip(*islice(records, len(some)), strict=True)
-            if len(own) < len(some):
+        first = shard.shard.first
+        for results in result_runs(job, shard):
+            own = list(islice(records, len(results)))
+            if len(own) < len(results):
                 raise ManifestError(f"the records of {job.folder.uri!r} end before its results.")
-            yield Run(first, keys, own, some, shard, custom_id(job.spec.job_id, shard.round, ""))
-            first += len(some)
+            indexes = range(first, first + len(own))
+            keys = list(map(str, indexes if key is None else (_fields(line)[key] for line in own)))
+            yield Run(first, keys, own, results, shard, custom_id(job.spec.job_id, shard.round, ""))
+            first += len(own)

@@ -11,7 +11,8 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,12 +20,12 @@ import msgspec
 
 from airflow_provider_llmbatch.core.manifest import Round, ShardState, Tally
 from airflow_provider_llmbatch.core.records import Record
-from airflow_provider_llmbatch.core.requests import custom_id, index_of
+from airflow_provider_llmbatch.core.requests import Name, custom_id, index_of
 from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.kept import Shelf
+from airflow_provider_llmbatch.engine.kept import MOST, RUN
 from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
 
 T = TypeVar("T")
@@ -93,35 +94,36 @@ def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) ->
 
 def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
     """Return a function from a custom id to its request's position in *shard*; ``None``: it is of no request there."""
-    round_, job_id = shard.round, job.spec.job_id
-    found = indexes(job, shard)
+    found, name = indexes(job, shard), Name(job.spec.job_id, shard.round)
     if isinstance(found, range):
         first, last = found[0], found[-1]
 
-        def position_of(name: str) -> int | None:
-            index = index_of(name, job=job_id, round_=round_)
+        def position_of(text: str) -> int | None:
+            index = name.index_in(text)
             return None if index is None or not first <= index <= last else index - first
 
         return position_of
     positions: dict[int | None, int] = {index: position for position, index in enumerate(found)}
-    return lambda name: positions.get(index_of(name, job=job_id, round_=round_))
+    return lambda text: positions.get(name.index_in(text))
 
 
 def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     """Count a results file once it is complete: every request of the shard has exactly one verdict."""
     absent = _absent(job, shard)
-    shelf = Shelf(shard.shard.count, absent)
+    answers = [absent] * shard.shard.count if path.stat().st_size <= MOST else []
     others: dict[int, Result] = {}
 
     def note(position: int, result: Result) -> None:
-        shelf.put(position, result)
+        if answers:
+            answers[position] = result
         if result.status != "succeeded" or result.thinking is not None:
             others[position] = result
         elif others:
             others.pop(position, None)
 
     offsets = locate(job, shard, path, note)
-    shelf.close(job.kept, shard.name)
+    if answers:
+        job.kept.put(shard.name, answers)
     missing = offsets.sizes.count(0)
     statuses = Counter({"succeeded": shard.shard.count - missing - len(others), absent.status: missing})
     statuses.update(result.status for result in others.values())
@@ -145,16 +147,21 @@ def _stop(result: Result) -> str | None:
 def shard_answers(job: Job, shard: ShardState) -> Iterator[tuple[int, Answer]]:
     """Yield every request of *shard* with its answer, in the order of the index."""
     name = custom_id(job.spec.job_id, shard.round, "")
-    for index, result in zip(indexes(job, shard), results_of(job, shard), strict=True):
+    results = chain.from_iterable(result_runs(job, shard))
+    for index, result in zip(indexes(job, shard), results, strict=True):
         yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
 
 
-def results_of(job: Job, shard: ShardState) -> Iterator[Result]:
-    """Yield the answer to each request of *shard*, in order."""
-    kept = job.kept.of(shard.name)
+def result_runs(job: Job, shard: ShardState) -> Iterator[list[Result]]:
+    """Return the answer to each request of *shard*, in order, some at a time."""
+    kept = job.kept.runs(shard.name)
     if kept is not None:
-        yield from kept
-        return
+        return kept
+    results = _results(job, shard)
+    return iter(lambda: list(islice(results, RUN)), [])
+
+
+def _results(job: Job, shard: ShardState) -> Iterator[Result]:
     path = job.folder.files.local(job.folder.results_name(shard))
     offsets = locate(job, shard, path)
     absent = _absent(job, shard)
@@ -241,13 +248,24 @@ def lines_of(job: Job, files: int | None = None) -> Iterator[tuple[str, bytes]]:
 
     :param files: As in :func:`records_of`.
     """
+    key = job.spec.key
+    for index, line in enumerate(record_lines(job, files)):
+        yield str(index) if key is None else str(_fields(line)[key]), line
+
+
+def record_lines(job: Job, files: int | None = None) -> Iterator[bytes]:
+    """Return every record as a line of JSON.
+
+    :param files: As in :func:`records_of`.
+    """
     if files is None:
         files = job.manifest.rounds[0].prepared.record_files
-    index, key = count(), job.spec.key
-    for number in range(files):
-        with job.folder.files.local(job.folder.records_name(number)).open("rb", buffering=BUFFER) as file:
-            for line in file:
-                yield str(next(index)) if key is None else str(_fields(line)[key]), line
+    return chain.from_iterable(map(partial(_lines_in, job), range(files)))
+
+
+def _lines_in(job: Job, number: int) -> Iterator[bytes]:
+    with job.folder.files.local(job.folder.records_name(number)).open("rb", buffering=BUFFER) as file:
+        yield from file
 
 
 def answers_of(job: Job, round_: Round) -> Iterator[tuple[int, Answer]]:

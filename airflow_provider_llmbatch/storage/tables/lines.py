@@ -52,6 +52,8 @@ def jsonl_gz(path: Path) -> Iterator[JsonLines]:
 
 def joined(own: bytes, ours: bytes) -> bytes:
     """Return two JSON objects as one. The record's columns stay byte for byte what they are."""
+    if own.endswith(b'"}\n'):  # as most do: this is quick
+        return own[:-2] + b"," + ours[1:]
     start = own.rstrip()[:-1].rstrip()
     return start + (ours[1:] if start == b"{" else b"," + ours[1:])
 
