@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage, total_usage
+from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage
 
 COLUMNS = (
     "llm_index",
@@ -145,15 +145,18 @@ class Totals:
         self.usage += row.usage
         self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost
 
-    def add_all(self, results: Sequence[Result], costs: Sequence[Decimal | None]) -> None:
-        """Count rows that have one answer each."""
+    def add_all(self, results: Sequence[Result], usage: Usage, costs: Sequence[Decimal | None]) -> None:
+        """Count rows that have one answer each.
+
+        :param usage: What all of them took.
+        """
         self.counts["total"] += len(results)
-        for status, count in Counter(map(attrgetter("status"), results)).items():
+        statuses = Counter(map(attrgetter("status"), results))
+        for status, count in statuses.items():
             self.counts[status] += count
-        for result in results:
-            if result.status != "succeeded":
-                code = result.error_code or result.status
-                self.errors[code] = self.errors.get(code, 0) + 1
-        self.usage += total_usage(map(attrgetter("usage"), results))
+        if statuses["succeeded"] < len(results):
+            bad = Counter(result.error_code or result.status for result in results if result.status != "succeeded")
+            self.errors = dict(Counter(self.errors) + bad)
+        self.usage += usage
         known = [cost for cost in costs if cost is not None]
         self.cost = None if self.cost is None or len(known) < len(costs) else sum(known, self.cost)

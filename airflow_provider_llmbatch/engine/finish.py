@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from airflow_provider_llmbatch.core.outputs import header
-from airflow_provider_llmbatch.core.results import NO_USAGE
+from airflow_provider_llmbatch.core.results import NO_USAGE, total_usage
 from airflow_provider_llmbatch.core.rows import ATTEMPTS, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.runs import is_straight, runs_of
@@ -66,11 +67,12 @@ def _write_rows(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool
 def _write_runs(job: Job, till: Till, totals: Totals, output: JsonLines) -> Iterator[Row]:
     """Write and count the same rows, many at once, and yield those that are not good."""
     for run in runs_of(job):
-        costs = till.take_all(run.results)
-        totals.add_all(run.results, costs)
-        output.many(run.as_lines(costs))
-        if not all(result.status == "succeeded" for result in run.results):
-            yield from run.bad_rows(costs)
+        usages = list(map(attrgetter("usage"), run.results))
+        usage = total_usage(usages)
+        costs = till.take_all(run.results, usages, usage)
+        totals.add_all(run.results, usage, costs)
+        output.many(run.as_lines(usages, costs))
+        yield from run.bad_rows(costs)
 
 
 def _tidy(job: Job) -> None:

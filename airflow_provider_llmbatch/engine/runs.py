@@ -12,7 +12,7 @@ import msgspec
 
 from airflow_provider_llmbatch.core.manifest import ShardState
 from airflow_provider_llmbatch.core.requests import custom_id
-from airflow_provider_llmbatch.core.results import Result
+from airflow_provider_llmbatch.core.results import Result, Usage
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row, money
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.verdicts import record_lines, result_runs
@@ -39,9 +39,9 @@ class Run(NamedTuple):
     shard: ShardState
     name: str
 
-    def as_lines(self, costs: Sequence[Decimal | None]) -> bytes:
+    def as_lines(self, usages: Sequence[Usage], costs: Sequence[Decimal | None]) -> bytes:
         """Return the rows as lines of JSON: the same bytes as :meth:`Row.as_columns` leads to."""
-        count, usages = len(self.results), list(map(attrgetter("usage"), self.results))
+        count = len(self.results)
         columns = (
             range(self.first, self.first + count),
             self.keys,
@@ -51,7 +51,7 @@ class Run(NamedTuple):
             ),
             repeat(self.shard.round, count),
             repeat(self.shard.batch_id, count),
-            [f"{self.name}{index}" for index in range(self.first, self.first + count)],
+            map(self.name.__add__, map(str, range(self.first, self.first + count))),
             *(map(attrgetter(name), usages) for name in ("input", "cached_input", "output")),
             [None if cost is None else money(cost) for cost in costs],
         )
@@ -60,6 +60,8 @@ class Run(NamedTuple):
 
     def bad_rows(self, costs: Sequence[Decimal | None]) -> Iterator[Row]:
         """Yield the rows that are not good."""
+        if all(map("succeeded".__eq__, map(attrgetter("status"), self.results))):
+            return
         for place, result in enumerate(self.results):
             if result.status != "succeeded":
                 index = self.first + place

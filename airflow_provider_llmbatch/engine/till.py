@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 
 from airflow_provider_llmbatch.core.cost import PriceBook, price_book
-from airflow_provider_llmbatch.core.results import Result, total_usage
+from airflow_provider_llmbatch.core.results import Result, Usage
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
 
@@ -34,15 +35,16 @@ class Till:
         known = [price for price in prices if price is not None]
         return sum(known, NOTHING) if len(known) == len(prices) else None
 
-    def take_all(self, results: Sequence[Result]) -> list[Decimal | None]:
-        """Return what each of many answers cost; it is quick where one model gave them and no tier is reached."""
-        models = {result.model for result in results}
+    def take_all(self, results: Sequence[Result], usages: Sequence[Usage], total: Usage) -> Sequence[Decimal | None]:
+        """Return what each of many answers cost; it is quick where one model gave them and no tier is reached.
+
+        :param usages: Of each answer.
+        :param total: Of all of them.
+        """
+        models = set(map(attrgetter("model"), results))
         book = self._book(models.pop() or self._asked) if len(models) == 1 else None
-        usages = [result.usage for result in results]
-        largest = max(usage.input for usage in usages)
-        if book is None or largest > min(book.batch.bound, book.standard.bound):
+        if book is None or max(map(attrgetter("input"), usages)) > min(book.batch.bound, book.standard.bound):
             return list(map(self.price, results))
-        total = total_usage(usages)
         if self.standard is not None:
             self.standard += book.standard.linear(total)
         self.saved_by_cache += book.batch.linear_saved_by_cache(total)
