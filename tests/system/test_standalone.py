@@ -23,7 +23,9 @@ def watched(standalone):
             if states[task_id] and seen[task_id][-1:] != [states[task_id]]:
                 seen[task_id].append(states[task_id])
         if all(states[task_id] == "deferred" for task_id in VENDORS):
-            slots = standalone.slots()
+            found = standalone.slots()
+            if standalone.states(DAG_ID, run_id) == states:  # nothing moved while the slots were counted
+                slots = found
         time.sleep(0.1)
     for task_id, state in standalone.states(DAG_ID, run_id).items():
         if task_id in VENDORS and seen[task_id][-1:] != [state]:
