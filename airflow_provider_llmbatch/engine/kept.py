@@ -5,23 +5,21 @@ They lie on the worker's own disk, and only to save time: whoever does not find 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
+from airflow_provider_llmbatch.core.records import BLOCK_BYTES
 from airflow_provider_llmbatch.core.results import Result
 
-MOST = 100 << 20
-"""Bytes of results whose answers are held in memory while they are put in order; those of larger files are not kept."""
-RUN = 500
-"""Answers that are written and read at once."""
+MOST = 64 << 20
+"""Bytes of one shard's answers, which are in memory while they are put in order. Larger ones are not kept."""
 
-_SIZE = 8
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Result]).decode
+_encode = msgspec.json.Encoder().encode
+_decode_lines = msgspec.json.Decoder(Result).decode_lines
 
 
 class Kept:
@@ -34,15 +32,9 @@ class Kept:
     def _folder(self) -> TemporaryDirectory[str]:
         return TemporaryDirectory(prefix="llmbatch-")
 
-    def put(self, name: str, answers: Sequence[Result]) -> None:
-        """Keep a shard's answers, which are in the order of its requests."""
-        with self._path(name).open("wb") as file:
-            for start in range(0, len(answers), RUN):
-                try:
-                    run = _encode(answers[start : start + RUN])
-                except (OverflowError, UnicodeEncodeError):  # what JSON can hold and MessagePack cannot
-                    return
-                file.write(len(run).to_bytes(_SIZE, "big") + run)
+    def put(self, name: str, lines: list[bytes]) -> None:
+        """Keep a shard's answers, each a line of JSON, in the order of its requests."""
+        self._path(name).write_bytes(b"\n".join(lines))
         self._names.add(name)
 
     def runs(self, name: str) -> Iterator[list[Result]] | None:
@@ -54,5 +46,30 @@ class Kept:
 
     def _read(self, path: Path) -> Iterator[list[Result]]:
         with path.open("rb") as file:
-            while size := file.read(_SIZE):
-                yield _decode(file.read(int.from_bytes(size, "big")))
+            while lines := file.readlines(BLOCK_BYTES):
+                yield _decode_lines(b"".join(lines))
+
+
+class Shelf:
+    """One shard's answers, while they come in any order.
+
+    They wait as bytes: objects, read again in another order than they were made, take longer than to write and read.
+
+    :param count: How many there will be.
+    :param absent: What counts where none comes.
+    """
+
+    def __init__(self, count: int, absent: Result) -> None:
+        self._lines = [_encode(absent)] * count
+        self._size = 0
+
+    def put(self, position: int, result: Result) -> None:
+        """Take one in, or put a better one in its place."""
+        if self._size <= MOST:
+            self._lines[position] = line = _encode(result)
+            self._size += len(line)
+
+    def close(self, kept: Kept, name: str) -> None:
+        """Keep them, unless they were too large."""
+        if self._size <= MOST:
+            kept.put(name, self._lines)

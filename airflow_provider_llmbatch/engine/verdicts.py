@@ -25,12 +25,14 @@ from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Resu
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.kept import MOST, RUN
+from airflow_provider_llmbatch.engine.kept import Shelf
 from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
 
 T = TypeVar("T")
 
 BUFFER = 1 << 20
+RUN = 500
+"""Answers that are read at once."""
 
 _line = msgspec.json.Decoder(Line).decode
 _fields = msgspec.json.Decoder(dict[str, Any]).decode
@@ -110,20 +112,18 @@ def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
 def tally(job: Job, shard: ShardState, path: Path) -> Tally:
     """Count a results file once it is complete: every request of the shard has exactly one verdict."""
     absent = _absent(job, shard)
-    answers = [absent] * shard.shard.count if path.stat().st_size <= MOST else []
+    shelf = Shelf(shard.shard.count, absent)
     others: dict[int, Result] = {}
 
     def note(position: int, result: Result) -> None:
-        if answers:
-            answers[position] = result
+        shelf.put(position, result)
         if result.status != "succeeded" or result.thinking is not None:
             others[position] = result
         elif others:
             others.pop(position, None)
 
     offsets = locate(job, shard, path, note)
-    if answers:
-        job.kept.put(shard.name, answers)
+    shelf.close(job.kept, shard.name)
     missing = offsets.sizes.count(0)
     statuses = Counter({"succeeded": shard.shard.count - missing - len(others), absent.status: missing})
     statuses.update(result.status for result in others.values())

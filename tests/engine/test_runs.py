@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from airflow_provider_llmbatch.engine import kept, runs, verdicts
+from airflow_provider_llmbatch.engine import kept, runs
 from airflow_provider_llmbatch.engine.finish import finish
 from tests.bench import served
 
@@ -41,7 +41,7 @@ def outputs(job):
 @pytest.mark.parametrize("key", [None, "id"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_files_are_the_same_either_way(bench, emulator, tmp_path, source, monkeypatch, key, fails):
-    monkeypatch.setattr(kept, "RUN", 32)
+    monkeypatch.setattr(kept, "BLOCK_BYTES", 5_000)
     if fails:
         emulator.fault("*.batches.create", row="error", code="api_error", status=500, index=[3, 31, 32, 69])
     make = lambda: bench.job(tmp_path, source, prompt="Echo {{ record.id }}", key=key, terms={"max_rounds": 1})  # noqa: E731
@@ -69,6 +69,6 @@ def test_answers_that_are_too_many_to_keep_are_read_again(bench, tmp_path, sourc
         return [(row["id"], row["llm_status"], row["llm_output"]) for row in rows]
 
     expected = run(tmp_path / "kept")
-    monkeypatch.setattr(verdicts, "MOST", 100)
+    monkeypatch.setattr(kept, "MOST", 100)
 
     assert run(tmp_path / "not kept") == expected
