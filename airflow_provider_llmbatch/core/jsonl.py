@@ -33,6 +33,9 @@ def _loads(text: str | bytes) -> Any:
         raise ValueError(str(error)) from None
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding damaged bytes raises; the last one where they nest too deep."""
+
 _BREAKS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
 """Characters that JSON allows in a text and that end a line for some readers: a vendor that splits there would refuse
 the whole batch, so they are written as escapes."""

@@ -1,6 +1,6 @@
 """One input row, and the key that names it for ever.
 
-Rows are handled in blocks of about a megabyte: a call per row and step would be most of the time of a large job.
+Rows are handled in blocks of a quarter of a megabyte: a call per row and step would be most of the time of a large job.
 """
 
 from __future__ import annotations

@@ -15,13 +15,14 @@ from airflow_provider_llmbatch.exceptions import InputError
 class Asker:
     """Makes requests; it is quick where they differ in nothing but their texts.
 
-    :ivar alike: Hashes of what each request asks.
+    :ivar alike: Hashes of what each request asks, if the plan is to ask the same but once.
     """
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self._job = job
         self._compose = Composer(plan.question, job.context)
         self._stencil = stencil_of(self._compose, self._encode, custom_id(job.spec.job_id, 1, ""))
+        self._notes = plan.dedupe
         self.alike = Repeats()
 
     def ask(self, block: Block) -> Iterator[Requests]:
@@ -32,11 +33,13 @@ class Asker:
         if self._stencil is None:
             for record in block.records():
                 request = self._in_full(record)
-                self.alike.note([hash(request.line.replace(self._name(record).encode(), b"", 1))])
+                if self._notes:
+                    self.alike.note([hash(request.line.replace(self._name(record).encode(), b"", 1))])
                 yield Requests(record.index, 1, *request)
             return
         texts = self._compose.texts(block)
-        self.alike.note(map(hash, texts[0] if len(texts) == 1 else zip(*texts, strict=True)))
+        if self._notes:
+            self.alike.note(map(hash, texts[0] if len(texts) == 1 else zip(*texts, strict=True)))
         yield from self._by_stencil(block, texts)
 
     def _by_stencil(self, block: Block, texts: list[Sequence[str]]) -> Iterator[Requests]:

@@ -41,7 +41,7 @@ def prepare_first(job: Job) -> None:
     warm = job.plan.warm_cache
     with RecordFiles(job) as records, ShardFiles(job, 1, first_alone=warm) as shards:
         are_alike = _write(job, job.plan, records, shards)
-        ledger = _ledger(job, shards) if are_alike and job.plan.dedupe else Ledger()
+        ledger = _ledger(job, shards) if are_alike else Ledger()
         twins = write_twins(job, ledger)
         is_warmed = warm and records.count - twins >= WARM_FROM
         if twins or is_warmed != warm:
@@ -65,9 +65,9 @@ def prepare_first(job: Job) -> None:
 
 
 def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bool:
-    """Read the source to its end; return whether some requests may be the same, word for word."""
+    """Read the source to its end; return whether some requests may be the same, and are to be asked once."""
     asker, keys = Asker(job, plan), Repeats()
-    for block in number(blocks_of(plan.source), key=plan.key):
+    for block in number(blocks_of(plan.source), key=job.spec.key):
         for requests in asker.ask(block):
             shards.add_all(requests)
             if not requests.first:

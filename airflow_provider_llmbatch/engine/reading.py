@@ -6,11 +6,9 @@ import json
 
 import msgspec
 
+from airflow_provider_llmbatch.core.jsonl import UNREADABLE
 from airflow_provider_llmbatch.core.results import INVALID_OUTPUT, Line, Result, not_answered
 from airflow_provider_llmbatch.engine.job import Job
-
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What reading damaged bytes raises; the last one where they nest too deep."""
 
 _line = msgspec.json.Decoder(Line).decode
 
@@ -38,14 +36,16 @@ def read_named(job: Job, line: bytes) -> tuple[str | None, Result | None]:
     if plain is not None:
         return plain if job.takes_text else (plain[0], _judged(job, plain[1]))
     name = name_in(line)
-    return name, None if name is None else read(job, line)
+    return name, None if name is None else _read_with_care(job, line)
 
 
 def read(job: Job, line: bytes) -> Result:
     """Read one line; one that is JSON and still makes no sense is a bad row, not the end of the job."""
     plain = job.hook.read_plain(line)
-    if plain is not None:
-        return _judged(job, plain[1])
+    return _read_with_care(job, line) if plain is None else _judged(job, plain[1])
+
+
+def _read_with_care(job: Job, line: bytes) -> Result:
     try:
         result = _parsed(job, line)
     except (AttributeError, LookupError, TypeError, ValueError, *UNREADABLE) as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from airflow_provider_llmbatch.core.jsonl import UNREADABLE
 from airflow_provider_llmbatch.core.results import NO_USAGE, Result, Usage
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -72,7 +73,7 @@ def read_plain(line: bytes) -> tuple[str, Result] | None:
     """Return the custom id and the result of an ordinary good answer, or ``None`` if *line* is anything else."""
     try:
         found = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     message = found.result.message
     usage = message.usage.plain() if message.usage else NO_USAGE

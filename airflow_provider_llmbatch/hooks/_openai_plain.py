@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from airflow_provider_llmbatch.core.jsonl import UNREADABLE
 from airflow_provider_llmbatch.core.results import NO_USAGE, Result, Usage
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -33,13 +34,27 @@ class _ChatUsage(msgspec.Struct, gc=False):
 
     def plain(self) -> Usage:
         into, out_of = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            input=self.prompt_tokens,
-            cached_input=into.cached_tokens,
-            cache_write=into.cache_write_tokens,
-            output=self.completion_tokens,
-            reasoning=out_of.reasoning_tokens,
-        )
+        return _usage(self.prompt_tokens, into, self.completion_tokens, out_of)
+
+
+class _ResponseUsage(msgspec.Struct, gc=False):
+    input_tokens: _Count
+    output_tokens: _Count
+    input_tokens_details: _Into = _Into()
+    output_tokens_details: _OutOf = _OutOf()
+
+    def plain(self) -> Usage:
+        return _usage(self.input_tokens, self.input_tokens_details, self.output_tokens, self.output_tokens_details)
+
+
+def _usage(given: int, into: _Into, made: int, out_of: _OutOf) -> Usage:
+    return Usage(
+        input=given,
+        cached_input=into.cached_tokens,
+        cache_write=into.cache_write_tokens,
+        output=made,
+        reasoning=out_of.reasoning_tokens,
+    )
 
 
 class _ChatMessage(msgspec.Struct, gc=False):
@@ -65,23 +80,6 @@ class _Chat(msgspec.Struct, gc=False, tag_field="object", tag="chat.completion")
         usage = self.usage.plain() if self.usage else NO_USAGE
         text = self.choices[0].message.content
         return Result(status="succeeded", output=text, finish_reason="stop", model=self.model, usage=usage)
-
-
-class _ResponseUsage(msgspec.Struct, gc=False):
-    input_tokens: _Count
-    output_tokens: _Count
-    input_tokens_details: _Into = _Into()
-    output_tokens_details: _OutOf = _OutOf()
-
-    def plain(self) -> Usage:
-        into, out_of = self.input_tokens_details, self.output_tokens_details
-        return Usage(
-            input=self.input_tokens,
-            cached_input=into.cached_tokens,
-            cache_write=into.cache_write_tokens,
-            output=self.output_tokens,
-            reasoning=out_of.reasoning_tokens,
-        )
 
 
 class _Text(msgspec.Struct, gc=False):
@@ -134,7 +132,7 @@ def read_plain(line: bytes) -> tuple[str, Result] | None:
     """Return the custom id and the result of an ordinary good answer, or ``None`` if *line* is anything else."""
     try:
         found = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     result = found.response.body.plain()
     return (found.custom_id, result) if result else None

@@ -28,7 +28,7 @@ def read_jsonl(uri: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[Rows]:
         lines = text.split(b"\n")
         try:
             rows = list(map(_decode, lines))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except jsonl.UNREADABLE:
             yield from in_blocks(_read_lines(uri, lines, before))  # blank lines, a byte order mark, or an error
         else:
             yield Rows(rows, partial(_line_of, uri, before + 1), text + b"\n")

@@ -83,3 +83,18 @@ def _landing(counter: Counter, name: str, method: Callable[..., Any]) -> Callabl
         counter.point(f"landed: {where}")
 
     return wrapped
+
+
+def crash_and_go_on(scene, points, undisturbed, paid, bill):
+    """Let a run die at each of *points* (number and name) and the next one go on; *bill* says what was paid."""
+    for at, name in points:
+        scene.fresh()
+        scene.counter.arm(at)
+        with pytest.raises(Crash):
+            scene.run()
+        scene.counter.arm(None)
+
+        output = scene.run()
+
+        assert bill() == paid, f"crash at {at}, after {name}: another bill"
+        assert output == undisturbed, f"crash at {at}, after {name}: another output"

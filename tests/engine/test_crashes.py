@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.crash import Crash
+from tests.engine.crash import crash_and_go_on
 
 
 @pytest.mark.slow
@@ -18,17 +18,7 @@ def test_a_crash_anywhere_is_paid_for_once_and_loses_nothing(scene):
     paid, points = scene.paid(), list(scene.counter.passed)
     assert len(paid) >= 4  # three shards, and a second round
 
-    for at, name in enumerate(points):
-        scene.fresh()
-        scene.counter.arm(at)
-        with pytest.raises(Crash):
-            scene.run()
-        scene.counter.arm(None)
-
-        output = scene.run()
-
-        assert scene.paid() == paid, f"crash at {at}, after {name}: another bill"
-        assert output == undisturbed, f"crash at {at}, after {name}: another output"
+    crash_and_go_on(scene, enumerate(points), undisturbed, paid, scene.paid)
     print(
         f"\n{len(points)} crashes ({scene.bench.vendor}, {scene.shape} operators): "
         f"{len(paid)} batches paid each time, outputs identical"

@@ -10,7 +10,7 @@ from airflow_provider_llmbatch.engine import advance
 from airflow_provider_llmbatch.engine.collect import collect
 from airflow_provider_llmbatch.engine.split import split_large
 from airflow_provider_llmbatch.exceptions import RequestTooLargeError
-from tests.engine.crash import Crash
+from tests.engine.crash import crash_and_go_on
 from tests.engine.test_window import (
     ADMIN_KEYS,
     BATCH_SECONDS,
@@ -168,17 +168,7 @@ def test_a_crash_anywhere_around_a_split_is_paid_for_once_and_loses_nothing(scen
     assert [count for count, _ in paid] == [3, 3]
     assert sum("r1-00000-0-2" in point for point in points) >= 2
 
-    for at, name in enumerate(points):
-        scene.fresh()
-        scene.counter.arm(at)
-        with pytest.raises(Crash):
-            scene.run()
-        scene.counter.arm(None)
-
-        output = scene.run()
-
-        assert ran(scene) == paid, f"crash at {at}, after {name}: another bill"
-        assert output == undisturbed, f"crash at {at}, after {name}: another output"
+    crash_and_go_on(scene, enumerate(points), undisturbed, paid, lambda: ran(scene))
     print(f"\n{len(points)} crashes around a split ({scene.bench.vendor}, {scene.shape} operators): 2 batches paid")
 
 

@@ -22,7 +22,7 @@ from airflow_provider_llmbatch.storage.layout import JobFolder
 from airflow_provider_llmbatch.storage.tables import check_output
 from airflow_provider_llmbatch.vendors import load_hook
 from tests.engine.conftest import Scene, scene, vendor  # noqa: F401 - the fixtures
-from tests.engine.crash import Crash, install
+from tests.engine.crash import crash_and_go_on, install
 from tests.operators.conftest import context
 from tests.s3 import BUCKET, ROOT
 
@@ -354,15 +354,6 @@ def test_a_crash_on_s3_is_paid_for_once_and_loses_nothing(cloud):
     undisturbed, paid, points = cloud.run(), cloud.paid(), list(cloud.counter.passed)
     assert len(paid) >= 4  # three shards, and a second round
 
-    for at in range(0, len(points), -(-len(points) // POINTS)):
-        cloud.fresh()
-        cloud.counter.arm(at)
-        with pytest.raises(Crash):
-            cloud.run()
-        cloud.counter.arm(None)
-
-        output = cloud.run()
-
-        assert cloud.paid() == paid, f"crash at {at}, after {points[at]}: another bill"
-        assert output == undisturbed, f"crash at {at}, after {points[at]}: another output"
+    chosen = [(at, points[at]) for at in range(0, len(points), -(-len(points) // POINTS))]
+    crash_and_go_on(cloud, chosen, undisturbed, paid, cloud.paid)
     print(f"\n{POINTS} crashes of {len(points)} points on S3 ({cloud.bench.vendor}): one bill, one output")

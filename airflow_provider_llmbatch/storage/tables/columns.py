@@ -15,6 +15,7 @@ import msgspec
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.core.rows import COLUMNS, THINKING
 from airflow_provider_llmbatch.storage.tables.kinds import Kind, Of, Struct, kind_of, kind_of_schema, merge, settled
+from airflow_provider_llmbatch.storage.tables.lines import row_of
 
 OUTPUT = "llm_output"
 PART_ROWS = 100_000
@@ -46,7 +47,6 @@ Rows = list[list[Any]]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Any]).decode
-_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def promised(question: Question | None) -> Kind:
@@ -116,7 +116,7 @@ class Spill:
 
     def add(self, own: bytes, ours: dict[str, Any]) -> None:
         """Take one row in: the record as a line of JSON, and our columns."""
-        row = _fields(own) | ours
+        row = row_of(own, ours)
         values = [row.get(name) for name in self.columns.names]
         self.columns.note(values)
         self._file.write(_encode(values) + b"\n")
