@@ -15,9 +15,6 @@ from airflow_provider_llmbatch.core.records import Block, Record
 from airflow_provider_llmbatch.core.schemas import OutputSchema, Tool
 from airflow_provider_llmbatch.exceptions import InputError
 
-MAX_DIGITS = 15
-"""Of an index in a custom id; a foreign line may hold any number of them."""
-
 ROLES = ("system", "developer", "user", "assistant", "tool")
 SYSTEM_ROLES = ("system", "developer")
 
@@ -344,14 +341,29 @@ class Name:
     """What the custom ids of one job and round begin with."""
 
     def __init__(self, job: str, round_: int) -> None:
-        self._start = f"{job}-{round_}"
+        self._start = f"{job}-{round_}-"
+        self._length = len(self._start)
 
     def index_in(self, text: str) -> int | None:
         """Return the record index in the custom id *text*, or ``None`` if it is not of this job and round."""
-        start, _, digits = text.rpartition("-")
-        if start != self._start or not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+        try:
+            index = int(text[self._length :])
+        except ValueError:
             return None
-        return None if digits[0] == "0" and digits != "0" else int(digits)
+        return index if index >= 0 and text == f"{self._start}{index}" else None
+
+    def places(self, indexes: range) -> Callable[[str], int | None]:
+        """Return a function that tells, of a custom id, which of consecutive *indexes* it names, or ``None``."""
+        start, length, first, last = self._start, self._length, indexes[0], indexes[-1]
+
+        def place(text: str) -> int | None:
+            try:
+                index = int(text[length:])
+            except ValueError:
+                return None
+            return index - first if first <= index <= last and text == f"{start}{index}" else None
+
+        return place
 
 
 def index_of(text: str, *, job: str, round_: int) -> int | None:

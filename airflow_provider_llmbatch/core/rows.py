@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from airflow_provider_llmbatch.core.results import NO_USAGE, STATUSES, Result, Usage
 
-COLUMNS = (
-    "llm_index",
-    "llm_key",
-    "llm_status",
-    "llm_output",
-    "llm_error_code",
-    "llm_error_message",
-    "llm_finish_reason",
-    "llm_model",
-    "llm_round",
-    "llm_batch_id",
-    "llm_custom_id",
-    "llm_input_tokens",
-    "llm_cached_input_tokens",
-    "llm_output_tokens",
-    "llm_cost_usd",
-)
+
+class Ours(msgspec.Struct, gc=False):
+    """Our columns of one row, in their order; they follow the record's own."""
+
+    llm_index: int
+    llm_key: str
+    llm_status: str
+    llm_output: Any
+    llm_error_code: str | None
+    llm_error_message: str | None
+    llm_finish_reason: str | None
+    llm_model: str | None
+    llm_round: int
+    llm_batch_id: str | None
+    llm_custom_id: str
+    llm_input_tokens: int
+    llm_cached_input_tokens: int
+    llm_output_tokens: int
+    llm_cost_usd: str | None
+
+
+COLUMNS = Ours.__struct_fields__
 THINKING = "llm_thinking"
 """A further column, where any answer of a job shows the model's reasoning."""
 ATTEMPTS = "llm_attempts"
@@ -80,25 +84,50 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
         :param thinks: Whether any answer shows the model's reasoning.
         """
-        result = self.answer.result
-        columns = {
-            "llm_index": self.index,
-            "llm_key": self.key,
-            "llm_status": result.status,
-            "llm_output": result.output,
-            "llm_error_code": result.error_code,
-            "llm_error_message": result.error_message,
-            "llm_finish_reason": result.finish_reason,
-            "llm_model": result.model,
-            "llm_round": self.answer.round,
-            "llm_batch_id": self.answer.batch_id,
-            "llm_custom_id": self.answer.custom_id,
-            "llm_input_tokens": self.usage.input,
-            "llm_cached_input_tokens": self.usage.cached_input,
-            "llm_output_tokens": self.usage.output,
-            "llm_cost_usd": None if self.cost is None else money(self.cost),
-        }
-        return columns | {THINKING: result.thinking} if thinks else columns
+        answer = self.answer
+        columns = msgspec.structs.asdict(
+            ours(
+                self.index,
+                self.key,
+                answer.result,
+                answer.round,
+                answer.batch_id,
+                answer.custom_id,
+                self.usage,
+                self.cost,
+            )
+        )
+        return columns | {THINKING: answer.result.thinking} if thinks else columns
+
+
+def ours(
+    index: int,
+    key: str,
+    result: Result,
+    round_: int,
+    batch_id: str | None,
+    custom_id: str,
+    usage: Usage,
+    cost: Decimal | None,
+) -> Ours:
+    """Return our columns of one row; *usage* and *cost* are those of all answers to the record."""
+    return Ours(
+        index,
+        key,
+        result.status,
+        result.output,
+        result.error_code,
+        result.error_message,
+        result.finish_reason,
+        result.model,
+        round_,
+        batch_id,
+        custom_id,
+        usage.input,
+        usage.cached_input,
+        usage.output,
+        None if cost is None else money(cost),
+    )
 
 
 _WORTH = {"succeeded": 3, "invalid": 2, "errored": 1}
@@ -145,18 +174,20 @@ class Totals:
         self.usage += row.usage
         self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost
 
-    def add_all(self, results: Sequence[Result], usage: Usage, costs: Sequence[Decimal | None]) -> None:
-        """Count rows that have one answer each.
+    def add_good(self, count: int, usage: Usage, costs: Sequence[Decimal | None]) -> None:
+        """Count rows whose only answer is a good one.
 
         :param usage: What all of them took.
         """
-        self.counts["total"] += len(results)
-        statuses = Counter(map(attrgetter("status"), results))
-        for status, count in statuses.items():
-            self.counts[status] += count
-        if statuses["succeeded"] < len(results):
-            bad = Counter(result.error_code or result.status for result in results if result.status != "succeeded")
-            self.errors = dict(Counter(self.errors) + bad)
+        self.counts["total"] += count
+        self.counts["succeeded"] += count
         self.usage += usage
         known = [cost for cost in costs if cost is not None]
         self.cost = None if self.cost is None or len(known) < len(costs) else sum(known, self.cost)
+
+    def join(self, other: Totals) -> None:
+        """Add what *other* has counted."""
+        self.counts = {name: count + other.counts[name] for name, count in self.counts.items()}
+        self.errors = dict(Counter(self.errors) + Counter(other.errors))
+        self.usage += other.usage
+        self.cost = None if self.cost is None or other.cost is None else self.cost + other.cost

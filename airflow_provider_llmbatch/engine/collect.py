@@ -8,8 +8,8 @@ from pathlib import Path
 from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.landing import land
 from airflow_provider_llmbatch.engine.settle import patiently
-from airflow_provider_llmbatch.engine.verdicts import tally
 from airflow_provider_llmbatch.engine.window import put_back
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
@@ -55,12 +55,12 @@ def look(job: Job) -> set[str]:
 def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
     with job.folder.files.landing(job.folder.results_name(shard)) as path:
         _download(job, batch, path)
-        counted = tally(job, shard, path)
+        counted = land(job, shard, path)
         if counted.damaged or counted.statuses.get("missing"):
             # What the vendor has and the way here damaged would be asked, and paid, again: read it once more.
             job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", shard.batch_id)
             _download(job, batch, path)
-            counted = tally(job, shard, path)
+            counted = land(job, shard, path)
     if job.record("collected", shard, batch_id=batch.batch_id, tally=counted):
         job.stops.update(counted.stops)
     _report(job, shard, counted)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from operator import attrgetter
+from itertools import count, groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from airflow_provider_llmbatch.core.outputs import header
-from airflow_provider_llmbatch.core.results import NO_USAGE, total_usage
-from airflow_provider_llmbatch.core.rows import ATTEMPTS, Row, Totals, best, money, usage_of
+from airflow_provider_llmbatch.core.results import NO_USAGE
+from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.runs import is_straight, runs_of
+from airflow_provider_llmbatch.engine.landing import is_straight, landing_of, with_key
 from airflow_provider_llmbatch.engine.till import NOTHING, Till
 from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
-from airflow_provider_llmbatch.engine.verdicts import all_answers, lines_of
+from airflow_provider_llmbatch.engine.verdicts import all_answers, answers_of, key_in, lines_of, record_lines
 from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 from airflow_provider_llmbatch.storage.tables import writing
 from airflow_provider_llmbatch.storage.tables.columns import Columns, promised
-from airflow_provider_llmbatch.storage.tables.lines import JsonLines, Write, jsonl
+from airflow_provider_llmbatch.storage.tables.lines import Write, jsonl
+
+_encode = msgspec.json.Encoder().encode
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -42,12 +46,13 @@ def finish(job: Job) -> dict[str, Any]:
     with ExitStack() as stack:
         output = stack.enter_context(writing(output_uri, table, job.spec.job_id))
         failed = stack.enter_context(jsonl(stack.enter_context(job.folder.files.landing(FAILED))))
-        if isinstance(output, JsonLines) and not thinks and is_straight(job):
-            bad = _write_runs(job, till, totals, output)
+        if is_straight(job) and not thinks:
+            bad = _land(job, till, totals, output)
         else:
-            bad = _write_rows(_rows(job, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
+            bad = _write(_rows(job, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
         for row in bad:
-            failed(row.own, row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]})
+            with_attempts = row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]}
+            failed(row.own, _encode(with_attempts))
     summary = _summary(job, totals, till, output_uri)
     job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
     _judge(job, totals, output_uri)
@@ -55,24 +60,49 @@ def finish(job: Job) -> dict[str, Any]:
     return summary
 
 
-def _write_rows(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool) -> Iterator[Row]:
+def _land(job: Job, till: Till, totals: Totals, output: Write) -> Iterator[Row]:
+    """Write every record's row. Most were made when their answers were read; of the others, yield those not good."""
+    lines, key, later = record_lines(job), job.spec.key, _Later(job)
+    for shard in job.manifest.rounds[0].shards:
+        landing = landing_of(job, shard)
+        totals.join(landing.totals)
+        till.join(landing.till)
+        for index, line, own in zip(count(shard.shard.first), landing.rows(), lines):
+            if line.startswith(b"{"):
+                output(own, line if key is None else with_key(line, index, key_in(own, key)))
+            else:
+                answers = [landing.answer(index, line), *later.answers(index)]
+                name = str(index) if key is None else key_in(own, key)
+                row = Row(index, name, own, best(answers), usage_of(answers), till.take(answers), answers)
+                yield from _write([row], totals, output)
+    if totals.counts["total"] != job.manifest.records:
+        raise ManifestError(f"the records of {job.folder.uri!r} do not match its results.")
+
+
+class _Later:
+    """The answers of later rounds: few, and in the same order as those of the first."""
+
+    def __init__(self, job: Job) -> None:
+        rounds = [answers_of(job, round_) for round_ in job.manifest.rounds[1:]]
+        self._answers = groupby(heapq.merge(*rounds, key=itemgetter(0)), key=itemgetter(0))
+        self._next = next(self._answers, None)
+
+    def answers(self, index: int) -> list[Answer]:
+        """Return those for the record *index*, in the order of the rounds. Each call names a greater index."""
+        if self._next is None or self._next[0] != index:
+            return []
+        found = [answer for _, answer in self._next[1]]
+        self._next = next(self._answers, None)
+        return found
+
+
+def _write(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool = False) -> Iterator[Row]:
     """Write and count *rows*, and yield those that are not good."""
     for row in rows:
         totals.add(row)
-        output(row.own, row.as_columns(thinks))
+        output(row.own, _encode(row.as_columns(thinks)))
         if row.answer.result.status != "succeeded":
             yield row
-
-
-def _write_runs(job: Job, till: Till, totals: Totals, output: JsonLines) -> Iterator[Row]:
-    """Write and count the same rows, many at once, and yield those that are not good."""
-    for run in runs_of(job):
-        usages = list(map(attrgetter("usage"), run.results))
-        usage = total_usage(usages)
-        costs = till.take_all(run.results, usages, usage)
-        totals.add_all(run.results, usage, costs)
-        output.many(run.as_lines(usages, costs))
-        yield from run.bad_rows(costs)
 
 
 def _tidy(job: Job) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
@@ -15,10 +15,12 @@ from airflow_provider_llmbatch.core.reader import reader
 from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema
-from airflow_provider_llmbatch.engine.kept import Kept
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
+
+if TYPE_CHECKING:
+    from airflow_provider_llmbatch.engine.landing import Landing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class Job:
     :ivar was_begun: Whether another process may have worked on it before.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
-    :ivar kept: Answers to shards that this process collected.
+    :ivar landings: What this process made of the results of shards, by their names.
     :ivar validate: Turns an answer's text into the value that was asked for.
     :ivar takes_text: Whether an answer is its text, and nothing more was asked for.
     :ivar checked: Open batches that the vendor has looked through and takes.
@@ -97,7 +99,7 @@ class Job:
     checked: set[str] = field(default_factory=set)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
-    kept: Kept = field(default_factory=Kept)
+    landings: dict[str, Landing] = field(default_factory=dict)
     validate: Callable[[str], Any] | None = field(init=False, default=None)
     takes_text: bool = field(init=False, default=True)
     _events: list[Event] = field(default_factory=list)

@@ -13,6 +13,7 @@ from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
 
 NOTHING = Decimal(0)
+_input = attrgetter("input")
 
 
 class Till:
@@ -41,14 +42,20 @@ class Till:
         :param usages: Of each answer.
         :param total: Of all of them.
         """
-        models = set(map(attrgetter("model"), results))
+        models = {result.model for result in results}
         book = self._book(models.pop() or self._asked) if len(models) == 1 else None
-        if book is None or max(map(attrgetter("input"), usages)) > min(book.batch.bound, book.standard.bound):
+        if book is None or max(map(_input, usages)) > min(book.batch.bound, book.standard.bound):
             return list(map(self.price, results))
         if self.standard is not None:
             self.standard += book.standard.linear(total)
         self.saved_by_cache += book.batch.linear_saved_by_cache(total)
         return list(map(book.batch.linear, usages))
+
+    def join(self, other: Till) -> None:
+        """Add what *other* has taken."""
+        self._books.update(other._books)
+        self.saved_by_cache += other.saved_by_cache
+        self.standard = None if self.standard is None or other.standard is None else self.standard + other.standard
 
     def price(self, result: Result) -> Decimal | None:
         """Return what one answer cost, or ``None`` if its price is not known."""

@@ -9,24 +9,22 @@ from __future__ import annotations
 import heapq
 import os
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from airflow_provider_llmbatch.core.manifest import Round, ShardState, Tally
+from airflow_provider_llmbatch.core.manifest import Round, ShardState
 from airflow_provider_llmbatch.core.records import Record
 from airflow_provider_llmbatch.core.requests import Name, custom_id, index_of
-from airflow_provider_llmbatch.core.results import MISSING, STATUSES, Line, Result, not_answered
+from airflow_provider_llmbatch.core.results import MISSING, Line, Result, not_answered
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.kept import Shelf
-from airflow_provider_llmbatch.engine.reading import name_in, read, read_named
+from airflow_provider_llmbatch.engine.reading import name_in, read
 
 T = TypeVar("T")
 
@@ -46,12 +44,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     lane: str
 
 
-Note = Callable[[int, Result], None]
-"""Takes the verdict on one of a shard's requests, named by its position among them."""
-
-
-class Offsets(NamedTuple):
-    """Where each answer of a shard lies in its results file, and what was wrong with the rest.
+class Places(NamedTuple):
+    """Where each answer of a shard lies in its results file.
 
     :ivar starts: By the request's position among those of the shard.
     :ivar sizes: In bytes; 0: there is no answer.
@@ -59,116 +53,37 @@ class Offsets(NamedTuple):
 
     starts: array[int]
     sizes: array[int]
-    damaged: int
-    duplicated: int
-    foreign: int
 
 
-def locate(job: Job, shard: ShardState, path: Path, note: Note | None = None) -> Offsets:
-    """Find each answer. Of two lines for one request the good one counts, else the first.
-
-    :param note: Is told the verdict on every line that counts, and again if a better line takes its place.
-    """
+def locate(job: Job, shard: ShardState, path: Path) -> Places:
+    """Find each answer. Of two lines for one request the good one counts, else the first."""
     starts, sizes = array("Q", bytes(8 * shard.shard.count)), array("Q", bytes(8 * shard.shard.count))
-    damaged = duplicated = foreign = end = 0
-    position_of = _positions(job, shard)
+    position_of, end = position_in(job, shard), 0
     with path.open("rb", buffering=BUFFER) as file:
         for line in file:
             start, end = end, end + len(line)
-            name, result = read_named(job, line) if note else (name_in(line), None)
-            if name is None:
-                damaged += bool(line.strip())
-                continue
-            position = position_of(name)
+            name = name_in(line)
+            position = None if name is None else position_of(name)
             if position is None:
-                foreign += 1
                 continue
             if sizes[position]:
-                duplicated += 1
                 before = read(job, _at(path, starts[position], sizes[position]))
                 if before.status == "succeeded" or read(job, line).status != "succeeded":
                     continue
             starts[position], sizes[position] = start, len(line)
-            if note and result:
-                note(position, result)
-    return Offsets(starts, sizes, damaged, duplicated, foreign)
-
-
-def _positions(job: Job, shard: ShardState) -> Callable[[str], int | None]:
-    """Return a function from a custom id to its request's position in *shard*; ``None``: it is of no request there."""
-    found, name = indexes(job, shard), Name(job.spec.job_id, shard.round)
-    if isinstance(found, range):
-        first, last = found[0], found[-1]
-
-        def position_of(text: str) -> int | None:
-            index = name.index_in(text)
-            return None if index is None or not first <= index <= last else index - first
-
-        return position_of
-    positions: dict[int | None, int] = {index: position for position, index in enumerate(found)}
-    return lambda text: positions.get(name.index_in(text))
-
-
-def tally(job: Job, shard: ShardState, path: Path) -> Tally:
-    """Count a results file once it is complete: every request of the shard has exactly one verdict."""
-    absent = _absent(job, shard)
-    shelf = Shelf(shard.shard.count, absent)
-    others: dict[int, Result] = {}
-
-    def note(position: int, result: Result) -> None:
-        shelf.put(position, result)
-        if result.status != "succeeded" or result.thinking is not None:
-            others[position] = result
-        elif others:
-            others.pop(position, None)
-
-    offsets = locate(job, shard, path, note)
-    shelf.close(job.kept, shard.name)
-    missing = offsets.sizes.count(0)
-    statuses = Counter({"succeeded": shard.shard.count - missing - len(others), absent.status: missing})
-    statuses.update(result.status for result in others.values())
-    stops = Counter({_stop(absent): missing})
-    stops.update(_stop(result) for result in others.values())
-    return Tally(
-        statuses={status: statuses[status] for status in STATUSES if statuses[status]},
-        stops={code: number for code, number in stops.items() if code and number},
-        thinking=sum(result.thinking is not None for result in others.values()),
-        damaged=offsets.damaged,
-        duplicated=offsets.duplicated,
-        foreign=offsets.foreign,
-    )
-
-
-def _stop(result: Result) -> str | None:
-    """Return the error code of a row that nothing but more budget or another key can help."""
-    return result.error_code or result.status if result.remedy in ("budget", "credential") else None
+    return Places(starts, sizes)
 
 
 def shard_answers(job: Job, shard: ShardState) -> Iterator[tuple[int, Answer]]:
     """Yield every request of *shard* with its answer, in the order of the index."""
     name = custom_id(job.spec.job_id, shard.round, "")
-    results = chain.from_iterable(result_runs(job, shard))
-    for index, result in zip(indexes(job, shard), results, strict=True):
-        yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
-
-
-def result_runs(job: Job, shard: ShardState) -> Iterator[list[Result]]:
-    """Return the answer to each request of *shard*, in order, some at a time."""
-    kept = job.kept.runs(shard.name)
-    if kept is not None:
-        return kept
-    results = _results(job, shard)
-    return iter(lambda: list(islice(results, RUN)), [])
-
-
-def _results(job: Job, shard: ShardState) -> Iterator[Result]:
     path = job.folder.files.local(job.folder.results_name(shard))
-    offsets = locate(job, shard, path)
-    absent = _absent(job, shard)
+    places, absent = locate(job, shard, path), absent_of(job, shard)
     with path.open("rb", buffering=0) as file:
         number = file.fileno()
-        for start, size in zip(offsets.starts, offsets.sizes, strict=True):
-            yield read(job, os.pread(number, size, start)) if size else absent
+        for index, start, size in zip(indexes(job, shard), places.starts, places.sizes, strict=True):
+            result = read(job, os.pread(number, size, start)) if size else absent
+            yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
 
 
 def _at(path: Path, start: int, size: int) -> bytes:
@@ -176,7 +91,7 @@ def _at(path: Path, start: int, size: int) -> bytes:
         return os.pread(file.fileno(), size, start)
 
 
-def _absent(job: Job, shard: ShardState) -> Result:
+def absent_of(job: Job, shard: ShardState) -> Result:
     """Return the verdict of a request that has no line: missing, or what stopped the whole batch."""
     batch = shard.batch
     if batch is None or batch.status != "failed":
@@ -186,6 +101,15 @@ def _absent(job: Job, shard: ShardState) -> Result:
     message = problem.message if problem else "The vendor refused the whole batch and did not say why."
     remedy = job.hook.remedy(code, 400)
     return not_answered("errored", code, f"The vendor refused the whole batch: {message}", remedy)
+
+
+def position_in(job: Job, shard: ShardState) -> Callable[[str], int | None]:
+    """Return a function from a custom id to its request's position in *shard*; ``None``: it is of no request there."""
+    found, name = indexes(job, shard), Name(job.spec.job_id, shard.round)
+    if isinstance(found, range):
+        return name.places(found)
+    positions: dict[int | None, int] = {index: position for position, index in enumerate(found)}
+    return lambda text: positions.get(name.index_in(text))
 
 
 def indexes(job: Job, shard: ShardState) -> Iterable[int]:
@@ -250,7 +174,12 @@ def lines_of(job: Job, files: int | None = None) -> Iterator[tuple[str, bytes]]:
     """
     key = job.spec.key
     for index, line in enumerate(record_lines(job, files)):
-        yield str(index) if key is None else str(_fields(line)[key]), line
+        yield str(index) if key is None else key_in(line, key), line
+
+
+def key_in(line: bytes, column: str) -> str:
+    """Return the key of a record, as its *column* has it."""
+    return str(_fields(line)[column])
 
 
 def record_lines(job: Job, files: int | None = None) -> Iterator[bytes]:

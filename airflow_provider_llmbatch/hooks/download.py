@@ -67,7 +67,7 @@ class Download:
             etag = response.headers.get("etag", "")
             self._etag = etag if etag.startswith('"') else None
             announced = response.headers.get("content-length")
-            received = sum(file.write(block) for block in response.iter_bytes(BLOCK))
+            received = sum(file.write(block) for block in response.iter_bytes())
         if announced is None:
             self._check(file.tell() - start)
         elif received != int(announced):

@@ -22,8 +22,8 @@ from airflow_provider_llmbatch.core.requests import custom_id
 from airflow_provider_llmbatch.core.results import STATUSES
 from airflow_provider_llmbatch.engine.finish import finish
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.landing import land as land_shard
 from airflow_provider_llmbatch.engine.prepare import prepare_first
-from airflow_provider_llmbatch.engine.verdicts import tally
 from airflow_provider_llmbatch.exceptions import IncompleteError
 from tests.bench import MODELS, Bench
 
@@ -222,7 +222,7 @@ def land(job: Job, files: Iterable[list[bytes]]) -> list[Tally]:
     for shard, lines in zip(job.manifest.shards, files, strict=True):
         with job.folder.files.landing(job.folder.results_name(shard)) as path:
             path.write_bytes(b"\n".join(lines))  # the last line has no end: the commonest flaw of all
-            tallies.append(tally(job, shard, path))
+            tallies.append(land_shard(job, shard, path))
         job.record("collected", shard, batch_id=shard.batch_id, tally=tallies[-1])
     return tallies
 

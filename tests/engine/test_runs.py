@@ -1,4 +1,4 @@
-"""Rows that are written many at once are, byte for byte, those that are written one by one."""
+"""Rows that are made when their answers are read are, byte for byte, those that are made at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from decimal import Decimal
 from importlib import import_module
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_llmbatch.engine import kept, runs
+from airflow_provider_llmbatch.engine import landing
 from airflow_provider_llmbatch.engine.finish import finish
 from tests.bench import served
 
@@ -41,14 +43,14 @@ def outputs(job):
 @pytest.mark.parametrize("key", [None, "id"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_files_are_the_same_either_way(bench, emulator, tmp_path, source, monkeypatch, key, fails):
-    monkeypatch.setattr(kept, "BLOCK_BYTES", 5_000)
+    monkeypatch.setattr(landing, "RUN", 7)
     if fails:
         emulator.fault("*.batches.create", row="error", code="api_error", status=500, index=[3, 31, 32, 69])
     make = lambda: bench.job(tmp_path, source, prompt="Echo {{ record.id }}", key=key, terms={"max_rounds": 1})  # noqa: E731
     bench.complete(make)
     job = make()
     job.refresh()
-    assert runs.is_straight(job)
+    assert landing.is_straight(job)
 
     quickly = outputs(job)
     monkeypatch.setattr(import_module(finish.__module__), "is_straight", lambda job: False)
@@ -61,14 +63,27 @@ def test_the_files_are_the_same_either_way(bench, emulator, tmp_path, source, mo
     assert Decimal(quickly[1]["cost_usd"]) > 0
 
 
-def test_answers_that_are_too_many_to_keep_are_read_again(bench, tmp_path, source, monkeypatch):
+def test_rows_that_do_not_fit_in_memory_at_once_are_the_same(bench, tmp_path, source, monkeypatch):
     def run(folder):
         folder.mkdir()
         bench.complete(lambda: bench.job(folder, source, prompt="Echo {{ record.id }}"))
         rows = [json.loads(line) for line in (folder / "out.jsonl").read_bytes().splitlines()]
         return [(row["id"], row["llm_status"], row["llm_output"]) for row in rows]
 
-    expected = run(tmp_path / "kept")
-    monkeypatch.setattr(kept, "MOST", 100)
+    monkeypatch.setattr(landing, "RUN", 7)
+    expected = run(tmp_path / "in one piece")
+    monkeypatch.setattr(landing, "MOST", 9_000)
 
-    assert run(tmp_path / "not kept") == expected
+    assert run(tmp_path / "in pieces") == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=1, max_size=9).filter(lambda line: b"\n" not in line))))
+def test_a_shelf_gives_back_the_last_line_of_each_position(put):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing, "MOST", 20)
+        shelf = landing.Shelf(10)
+        for position, line in put:
+            shelf.put([position], [line])
+        shelf.close()
+
+    assert list(shelf.lines()) == [dict(put).get(position, b"") + b"\n" for position in range(10)]

@@ -50,9 +50,10 @@ def rows_of(records, outputs=()):
 
 
 def halves(row):
-    """Return a row as it is written: the record's own columns as JSON, and ours."""
+    """Return a row as it is written: the record's own columns and ours, both as JSON."""
     own = {name: value for name, value in row.items() if not name.startswith("llm_")}
-    return msgspec.json.encode(own), {name: value for name, value in row.items() if name not in own}
+    ours = {name: value for name, value in row.items() if name not in own}
+    return msgspec.json.encode(own), msgspec.json.encode(ours)
 
 
 def write(path, rows, output="null"):

@@ -114,8 +114,8 @@ class Spill:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def add(self, own: bytes, ours: dict[str, Any]) -> None:
-        """Take one row in: the record as a line of JSON, and our columns."""
+    def add(self, own: bytes, ours: bytes) -> None:
+        """Take one row in: the record as a line of JSON, and our columns as another."""
         row = row_of(own, ours)
         values = [row.get(name) for name in self.columns.names]
         self.columns.note(values)

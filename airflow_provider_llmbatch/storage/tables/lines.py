@@ -13,54 +13,45 @@ import msgspec
 
 from airflow_provider_llmbatch.core.outputs import cell
 
-Write = Callable[[bytes, dict[str, Any]], object]
-"""Takes a row: the record as a line of JSON, and the columns that follow its own."""
-_encode = msgspec.json.Encoder().encode
+Write = Callable[[bytes, bytes], object]
+"""Takes a row: the record as a line of JSON, and the columns that follow its own as another."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _BUFFER = 1 << 20
 _PLAIN = (str, int, float, type(None))
 """What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
 
 
-class JsonLines:
-    """Writes rows as lines of JSON."""
-
-    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
-        self._write = file.write
-
-    def __call__(self, own: bytes, ours: dict[str, Any]) -> None:
-        self._write(joined(own, _encode(ours)) + b"\n")
-
-    def many(self, lines: bytes) -> None:
-        """Write rows that are lines already."""
-        self._write(lines)
+def json_lines(file: IO[bytes] | gzip.GzipFile) -> Write:
+    """Return what writes rows to *file* as lines of JSON."""
+    write = file.write
+    return lambda own, ours: write(joined(own, ours))
 
 
 @contextmanager
-def jsonl(path: Path) -> Iterator[JsonLines]:
+def jsonl(path: Path) -> Iterator[Write]:
     """Write rows as lines of JSON."""
     with path.open("wb", buffering=_BUFFER) as file:
-        yield JsonLines(file)
+        yield json_lines(file)
 
 
 @contextmanager
-def jsonl_gz(path: Path) -> Iterator[JsonLines]:
+def jsonl_gz(path: Path) -> Iterator[Write]:
     """Write rows as compressed lines of JSON; without a name and a time inside, so that the same rows are the same."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
-        yield JsonLines(file)
+        yield json_lines(file)
 
 
 def joined(own: bytes, ours: bytes) -> bytes:
-    """Return two JSON objects as one. The record's columns stay byte for byte what they are."""
-    if own.endswith(b'"}\n'):  # as most do: this is quick
-        return own[:-2] + b"," + ours[1:]
+    """Return two JSON objects as one line. The record's columns stay byte for byte what they are."""
+    if own.endswith(b'"}\n') and ours.endswith(b"\n"):  # as most do: this is quick
+        return b"%b,%b" % (own[:-2], ours[1:])
     start = own.rstrip()[:-1].rstrip()
-    return start + (ours[1:] if start == b"{" else b"," + ours[1:])
+    return b"%b%b%b\n" % (start, b"" if start == b"{" else b",", ours[1:].rstrip(b"\n"))
 
 
-def row_of(own: bytes, ours: dict[str, Any]) -> dict[str, Any]:
+def row_of(own: bytes, ours: bytes) -> dict[str, Any]:
     """Return the whole row."""
-    return _decode(own) | ours
+    return _decode(own) | _decode(ours)
 
 
 @contextmanager
@@ -70,7 +61,7 @@ def csv_table(path: Path, names: Sequence[str]) -> Iterator[Write]:
         table = csv.writer(text, lineterminator="\r\n")
         table.writerow(names)
 
-        def write(own: bytes, ours: dict[str, Any]) -> None:
+        def write(own: bytes, ours: bytes) -> None:
             row = row_of(own, ours)
             table.writerow([value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names])
 
