@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
+from airflow_provider_llmbatch.engine.apart import Crew, helpers
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.landing import land
+from airflow_provider_llmbatch.engine.landing import Landing, land
 from airflow_provider_llmbatch.engine.settle import patiently
+from airflow_provider_llmbatch.engine.till import Till
 from airflow_provider_llmbatch.engine.window import put_back
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
     CredentialError,
+    LLMBatchError,
     NotFoundError,
     TransferError,
     VendorError,
 )
+
+LARGE = 4 << 20
+"""Bytes of results from which on a process of its own reads them."""
 
 
 def collect(job: Job) -> set[str]:
@@ -26,13 +38,15 @@ def collect(job: Job) -> set[str]:
     :return: Batches that the vendor does not show.
     """
     unseen = look(job)
+    ended = []
     for shard in [shard for shard in job.manifest.shards if shard.phase == "ended"]:
         batch = shard.batch
         if batch is not None and job.hook.is_queue_full(batch):
             told = "; ".join(error.message for error in batch.errors)
             put_back(job, shard, told, batch_id=batch.batch_id)
         elif batch is not None:
-            _fetch(job, shard, batch)
+            ended.append((shard, batch))
+    _fetch(job, ended)
     return unseen
 
 
@@ -52,18 +66,77 @@ def look(job: Job) -> set[str]:
     return waiting.keys() - found.keys()
 
 
-def _fetch(job: Job, shard: ShardState, batch: Batch) -> None:
-    with job.folder.files.landing(job.folder.results_name(shard)) as path:
+_Place: TypeAlias = tuple[ShardState, Path]
+
+
+@dataclass(slots=True)
+class _Fetched:
+    """Results that came, and are being read.
+
+    :ivar read: Waits for what came of them.
+    :ivar landing: Puts *path* where it belongs when it is left well.
+    """
+
+    shard: ShardState
+    batch: Batch
+    path: Path
+    read: Callable[[], Landing]
+    landing: ExitStack
+
+
+def _fetch(job: Job, ended: Iterable[tuple[ShardState, Batch]]) -> None:
+    """Fetch and count what has ended. While one batch's results are read, those of the next may come."""
+    beside = helpers()
+    waiting: deque[_Fetched] = deque()
+    with Crew(partial(_land, job), job.scratch, size=beside) as crew:
+        try:
+            for shard, batch in ended:
+                waiting.append(_begin(job, shard, batch, crew))
+                if len(waiting) > beside:
+                    _take(job, waiting.popleft())
+            _take_all(job, waiting)
+        except LLMBatchError:
+            _take_all(job, waiting)  # what has come is kept
+            raise
+        finally:
+            for fetched in waiting:
+                fetched.landing.__exit__(*sys.exc_info())
+
+
+def _begin(job: Job, shard: ShardState, batch: Batch, crew: Crew[_Place, Landing]) -> _Fetched:
+    with ExitStack() as stack:
+        path = stack.enter_context(job.folder.files.landing(job.folder.results_name(shard)))
         _download(job, batch, path)
-        counted = land(job, shard, path)
-        if counted.damaged or counted.statuses.get("missing"):
+        if crew.size and path.stat().st_size >= LARGE:
+            Till(job).open()
+            read = crew.begin((shard, path))
+        else:
+            read = partial(land, job, shard, path)
+        return _Fetched(shard, batch, path, read, stack.pop_all())
+
+
+def _land(job: Job, place: _Place) -> Landing:
+    return land(job, *place)
+
+
+def _take_all(job: Job, waiting: deque[_Fetched]) -> None:
+    while waiting:
+        _take(job, waiting.popleft())
+
+
+def _take(job: Job, fetched: _Fetched) -> None:
+    shard, batch = fetched.shard, fetched.batch
+    with fetched.landing:
+        landing = fetched.read()
+        if landing.tally.damaged or landing.tally.statuses.get("missing"):
             # What the vendor has and the way here damaged would be asked, and paid, again: read it once more.
-            job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", shard.batch_id)
-            _download(job, batch, path)
-            counted = land(job, shard, path)
-    if job.record("collected", shard, batch_id=batch.batch_id, tally=counted):
-        job.stops.update(counted.stops)
-    _report(job, shard, counted)
+            job.log.warning("Batch %s: lines are damaged or missing; its results are read again.", batch.batch_id)
+            _download(job, batch, fetched.path)
+            landing = land(job, shard, fetched.path)
+    job.landings[shard.name] = landing
+    if job.record("collected", shard, batch_id=batch.batch_id, tally=landing.tally):
+        job.stops.update(landing.tally.stops)
+    _report(job, shard, landing.tally)
 
 
 def _download(job: Job, batch: Batch, path: Path) -> None:

@@ -67,14 +67,15 @@ def _land(job: Job, till: Till, totals: Totals, output: Write) -> Iterator[Row]:
         landing = landing_of(job, shard)
         totals.join(landing.totals)
         till.join(landing.till)
-        for index, line, own in zip(count(shard.shard.first), landing.rows(), lines):
+        for index, line, own in zip(count(shard.shard.first), landing.shelf.lines(), lines):
             if line.startswith(b"{"):
                 output(own, line if key is None else with_key(line, index, key_in(own, key)))
             else:
-                answers = [landing.answer(index, line), *later.answers(index)]
+                answers = [landing.answer(job, index, line), *later.answers(index)]
                 name = str(index) if key is None else key_in(own, key)
                 row = Row(index, name, own, best(answers), usage_of(answers), till.take(answers), answers)
                 yield from _write([row], totals, output)
+        landing.shelf.clear()
     if totals.counts["total"] != job.manifest.records:
         raise ManifestError(f"the records of {job.folder.uri!r} do not match its results.")
 

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
@@ -100,6 +102,7 @@ class Job:
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
     landings: dict[str, Landing] = field(default_factory=dict)
+    _scratch: TemporaryDirectory[str] | None = None
     validate: Callable[[str], Any] | None = field(init=False, default=None)
     takes_text: bool = field(init=False, default=True)
     _events: list[Event] = field(default_factory=list)
@@ -113,6 +116,13 @@ class Job:
         """Return the task's type, unless it was edited since: then the schema that was sent is all there is."""
         mine = self.terms.output_type
         return mine if mine is not None and output_schema(mine).schema == asked.schema else None
+
+    @property
+    def scratch(self) -> Path:
+        """A folder on this machine's own disk, for as long as this object lives."""
+        if self._scratch is None:
+            self._scratch = TemporaryDirectory(prefix="llmbatch-")
+        return Path(self._scratch.name)
 
     def refresh(self) -> Manifest:
         """Read what has happened so far from the folder."""

@@ -30,6 +30,10 @@ class Till:
         self.standard: Decimal | None = NOTHING
         self.saved_by_cache = NOTHING
 
+    def open(self) -> None:
+        """Look up the prices now: children that are forked then need not."""
+        self._book(self._asked)
+
     def take(self, answers: list[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
         prices = [self.price(answer.result) for answer in answers]

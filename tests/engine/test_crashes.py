@@ -5,13 +5,19 @@ The emulator's bill is the judge.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 from tests.engine.crash import crash_and_go_on
 
 
 @pytest.mark.slow
-def test_a_crash_anywhere_is_paid_for_once_and_loses_nothing(scene):
+@pytest.mark.parametrize("children", [0, 2])
+def test_a_crash_anywhere_is_paid_for_once_and_loses_nothing(scene, monkeypatch, children):
+    collect = import_module("airflow_provider_llmbatch.engine.collect")
+    monkeypatch.setattr(collect, "helpers", lambda: children)
+    monkeypatch.setattr(collect, "LARGE", 0)
     scene.fresh()
     scene.counter.arm(None)
     undisturbed = scene.run()
@@ -20,6 +26,6 @@ def test_a_crash_anywhere_is_paid_for_once_and_loses_nothing(scene):
 
     crash_and_go_on(scene, enumerate(points), undisturbed, paid, scene.paid)
     print(
-        f"\n{len(points)} crashes ({scene.bench.vendor}, {scene.shape} operators): "
+        f"\n{len(points)} crashes ({scene.bench.vendor}, {scene.shape} operators, {children} children): "
         f"{len(paid)} batches paid each time, outputs identical"
     )

@@ -222,7 +222,8 @@ def land(job: Job, files: Iterable[list[bytes]]) -> list[Tally]:
     for shard, lines in zip(job.manifest.shards, files, strict=True):
         with job.folder.files.landing(job.folder.results_name(shard)) as path:
             path.write_bytes(b"\n".join(lines))  # the last line has no end: the commonest flaw of all
-            tallies.append(land_shard(job, shard, path))
+            job.landings[shard.name] = land_shard(job, shard, path)
+            tallies.append(job.landings[shard.name].tally)
         job.record("collected", shard, batch_id=shard.batch_id, tally=tallies[-1])
     return tallies
 

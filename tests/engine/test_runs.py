@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from importlib import import_module
 
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llmbatch.engine import landing
+from airflow_provider_llmbatch.engine import landing, shelf
 from airflow_provider_llmbatch.engine.finish import finish
 from tests.bench import served
 
 ROWS = [{}, {"n": 1}, {"n": 1.10, "text": "東京 \u2028"}, {"nested": {"a": [1, None]}}, {"text": "", "n": None}]
+VARIES = ("llm_batch_id", "llm_custom_id")
 
 
 @pytest.fixture(params=["anthropic", "openai"])
@@ -72,18 +74,42 @@ def test_rows_that_do_not_fit_in_memory_at_once_are_the_same(bench, tmp_path, so
 
     monkeypatch.setattr(landing, "RUN", 7)
     expected = run(tmp_path / "in one piece")
-    monkeypatch.setattr(landing, "MOST", 9_000)
+    monkeypatch.setattr(shelf, "MOST", 9_000)
 
     assert run(tmp_path / "in pieces") == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.binary(min_size=1, max_size=9).filter(lambda line: b"\n" not in line))))
-def test_a_shelf_gives_back_the_last_line_of_each_position(put):
+def test_a_shelf_gives_back_the_last_line_of_each_position(tmp_path_factory, put):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(landing, "MOST", 20)
-        shelf = landing.Shelf(10)
+        patch.setattr(shelf, "MOST", 20)
+        lines = shelf.Shelf(tmp_path_factory.mktemp("shelf") / "r1-00000", 10)
         for position, line in put:
-            shelf.put([position], [line])
-        shelf.close()
+            lines.put([position], [line])
+        lines.close()
 
-    assert list(shelf.lines()) == [dict(put).get(position, b"") + b"\n" for position in range(10)]
+    assert list(lines.lines()) == [dict(put).get(position, b"") + b"\n" for position in range(10)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_results_that_children_read_make_the_same_rows(bench, emulator, tmp_path, source, monkeypatch, fails):
+    def run(folder):
+        folder.mkdir()
+        bench.complete(lambda: bench.job(folder, source, prompt="Echo {{ record.id }}", terms={"max_rounds": 2}))
+        rows = [json.loads(line) for line in (folder / "out.jsonl").read_bytes().splitlines()]
+        return [{name: value for name, value in row.items() if name not in VARIES} for row in rows]
+
+    def land_elsewhere(*asked):
+        assert os.getpid() != here
+        return landing.land(*asked)
+
+    here, collect = os.getpid(), import_module("airflow_provider_llmbatch.engine.collect")
+    if fails:
+        emulator.fault("*.batches.create", row="error", code="api_error", status=500, index=[3, 31, 32, 69])
+    expected = run(tmp_path / "alone")
+    monkeypatch.setattr(collect, "helpers", lambda: 2)
+    monkeypatch.setattr(collect, "LARGE", 0)
+    monkeypatch.setattr(collect, "land", land_elsewhere)
+
+    assert run(tmp_path / "beside") == expected
+    assert len(expected) == len(ROWS) * 40
