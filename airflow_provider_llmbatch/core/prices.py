@@ -7,7 +7,8 @@
     standard = { input = "0.09", cached_input = "0.009", output = "0.45" }
     batch = 0.5                       # a factor, or prices of its own like `standard`
 
-Prices are US dollars per million tokens, and every figure is read as the decimal that it is written as.
+Prices are US dollars per million tokens. Every figure is read as the decimal that it is written as, with six decimals
+at most: so a row's cost fits into the 18 decimals of its column, whatever is multiplied with what.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ import msgspec
 
 from airflow_provider_llmbatch.core.cost import PriceBook, Rate, Rates, price_book
 
+DECIMALS = 6
+"""Of a price or a factor, at most."""
+MOST = 1_000_000
+"""Dollars for a million tokens, which no price reaches."""
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 
 
@@ -121,12 +126,16 @@ def _mistake(entry: OwnPrice, earlier: Sequence[OwnPrice]) -> str | None:
     """Return what is wrong with an entry that has the right form."""
     if any((old.vendor, old.model, old.since) == (entry.vendor, entry.model, entry.since) for old in earlier):
         return "an earlier entry is for the same model from the same day on"
-    if isinstance(entry.batch, Decimal) and not (entry.batch.is_finite() and 0 <= entry.batch <= 1):
-        return f"batch is a factor between 0 and 1, not {entry.batch}"
+    if isinstance(entry.batch, Decimal) and not (_is_figure(entry.batch) and entry.batch <= 1):
+        return f"batch is a factor between 0 and 1 with {DECIMALS} decimals at most, not {entry.batch}"
     rates = [prices.rates() for prices in (entry.standard, entry.batch) if isinstance(prices, Prices)]
     amounts = [amount for each in rates for rate in _all(each) for amount in (rate.base, *dict(rate.tiers).values())]
-    wrong = next((amount for amount in amounts if not amount.is_finite() or amount < 0), None)
-    return None if wrong is None else f"{wrong} is not a price"
+    wrong = next((amount for amount in amounts if not _is_figure(amount)), None)
+    return None if wrong is None else f"{wrong} is not a price with {DECIMALS} decimals at most"
+
+
+def _is_figure(amount: Decimal) -> bool:
+    return amount.is_finite() and 0 <= amount < MOST and amount == amount.quantize(Decimal(1).scaleb(-DECIMALS))
 
 
 def book_for(own: Sequence[OwnPrice], vendor: str, model: str, day: datetime, source: str) -> PriceBook | None:
