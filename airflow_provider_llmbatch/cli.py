@@ -229,6 +229,7 @@ def _print_job(console: Console, facts: dict[str, Any], *, is_first: bool) -> No
     }
     if facts["summary"]:
         pairs["cost"] = _money(facts["summary"])
+        pairs["discount"] = facts["summary"].get("discount") or "unknown"
     for name, value in pairs.items():
         console.info(f"  {name:<8} {value}")
     shards = [shard for round_ in facts["rounds"] for shard in round_["shards"]]

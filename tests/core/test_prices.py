@@ -1,8 +1,10 @@
 """Prices of one's own: which entry counts, that figures are read as they are written, and what is refused."""
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -183,3 +185,16 @@ def test_json_knows_no_other_numbers_than_toml():
 
     with pytest.raises(ValueError, match="not NaN"):
         read_prices(json.dumps(document).encode(), as_json=True)
+
+
+def test_the_examples_of_the_documentation_are_right():
+    page = (Path(__file__).parents[2] / "docs/how-to/know-the-cost.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    embeddings = book(example.encode(), "text-embedding-3-small")
+    haiku = book(example.encode(), "claude-haiku-5-5", vendor="anthropic")
+    ours = book(example.encode(), "house-model")
+
+    assert (embeddings.discounted, embeddings.batch.input.base) == (True, Decimal("0.01"))
+    assert haiku.batch.output.at(100_000) == Decimal("0.5") * Decimal("0.45")
+    assert ours.standard.output.at(100_001) == Decimal("1.20")
