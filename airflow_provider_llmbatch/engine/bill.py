@@ -77,7 +77,7 @@ class Bill:
         if any(shard.full_price for shard in self._shards):
             return "not applied"
         till = self._till
-        return "unknown" if till.unpriced or till.undiscounted or not till.source else "applied"
+        return "unknown" if till.unpriced or till.undiscounted else "applied"
 
     def warnings(self) -> Iterator[str]:
         """Yield what whoever pays should look into, with batches and numbers."""

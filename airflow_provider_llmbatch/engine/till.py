@@ -83,6 +83,8 @@ class Till:
         :param usages: Of each answer.
         :param total: Of all of them.
         """
+        if not total.input and not total.output:
+            return [NOTHING] * len(results)
         models = {result.model for result in results}
         book = self._book(models.pop() or self._asked) if len(models) == 1 else None
         if book is None or max(map(_input, usages)) > min(book.batch.bound, book.standard.bound):

@@ -9,7 +9,7 @@ requests/r1-00000-0-499.jsonl  a part of them, if the shard was split
 events/…                       what has happened (core/manifest.py)
 results/r1-00000.jsonl         what came back, byte for byte
 failed/rows.jsonl              the rows that are not `succeeded`
-prices/00000.json              what the models cost that answered, once their answers were priced
+prices/00000.json              what the models cost that answered; written with the first output
 summary.json                   what the task returned, and what each round and batch took
 """
 

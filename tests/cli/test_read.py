@@ -121,7 +121,7 @@ def test_show_of_a_finished_job_brings_counts_cost_and_times(run, submit, vendor
     assert facts["summary"]["counts"]["succeeded"] == 20
     assert all(shard["in_progress"] <= shard["ended"] and shard["collected"] for shard in shards)
     shown = run("show", uri).out
-    assert f"cost     {facts['summary']['cost_usd']} USD" in shown
+    assert f"cost     {facts['summary']['cost_usd']} USD\n  discount applied\n" in shown
     for shard, batch in zip(shards, facts["summary"]["batches"], strict=True):
         assert f"{shard['batch_id']}  {batch['cost_usd']} USD  {shard['submitted']}  {shard['in_progress']}" in shown
         assert shard["collected"] in shown

@@ -178,6 +178,14 @@ def test_a_model_without_a_price_costs_nobody_knows_what(bench, emulator, tmp_pa
 
 
 @pytest.mark.parametrize("bench", ["openai"], indirect=True)
+def test_what_takes_no_tokens_needs_no_price(bench, tmp_path, caplog):
+    summary, _ = run(bench, tmp_path, model="omni-moderation-latest", endpoint="/v1/moderations")
+
+    assert (summary["cost_usd"], summary["sync_cost_usd"], summary["discount"]) == ("0", "0", "applied")
+    assert told(caplog) == []
+
+
+@pytest.mark.parametrize("bench", ["openai"], indirect=True)
 def test_a_batch_whose_own_usage_is_another_than_its_answers_is_told(bench, emulator, tmp_path, caplog):
     emulator.fault("*.batches.create", row="missing", index=[3], times=1)  # its answer is lost, and billed
 
