@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from airflow_provider_llmbatch.core.batches import Batch, duration
 from airflow_provider_llmbatch.core.manifest import Manifest, ShardState
 from airflow_provider_llmbatch.engine.begin import resume
+from airflow_provider_llmbatch.engine.bill import times_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.manage import Orphan, Sweep, find_jobs, halt, live, status_of, summary_of
 from airflow_provider_llmbatch.exceptions import InputError, LLMBatchError, VendorError
@@ -208,8 +209,7 @@ def _shard_facts(shard: ShardState, seen: dict[str, Batch]) -> dict[str, Any]:
         "done": batch.done if batch else None,
         "rows": shard.tally.statuses if shard.tally else None,
         "attempt": shard.attempt,
-        "submitted": _time(shard.submitted_at),
-        "ended": _time(batch.ended_at if batch else None),
+        **{name: _time(at) for name, at in times_of(shard, batch).items()},
     }
 
 
@@ -229,15 +229,19 @@ def _print_job(console: Console, facts: dict[str, Any], *, is_first: bool) -> No
     }
     if facts["summary"]:
         pairs["cost"] = _money(facts["summary"])
+        pairs["discount"] = facts["summary"].get("discount") or "unknown"
     for name, value in pairs.items():
         console.info(f"  {name:<8} {value}")
-    names = ("shard", "phase", "batch_id", "batch_status", "done", "rows", "submitted", "ended")
-    rows = [
-        [_cell(shard[name]) if name != "done" else _progress(shard) for name in names]
-        for round_ in facts["rounds"]
-        for shard in round_["shards"]
-    ]
-    if rows:
+    shards = [shard for round_ in facts["rounds"] for shard in round_["shards"]]
+    names: Sequence[str] = ("shard", "phase", "batch_id", "batch_status", "done", "rows")
+    if shards:
+        rows = [[_cell(shard[name]) if name != "done" else _progress(shard) for name in names] for shard in shards]
+        _print_table(console, names, rows, indent="  ")
+    batches = [shard for shard in shards if shard["batch_id"]]
+    names = ("batch_id", "cost", "submitted", "in_progress", "finalizing", "ended", "collected")
+    if batches:
+        costs = {batch["batch_id"]: _money(batch) for batch in (facts["summary"] or {}).get("batches", ())}
+        rows = [[_cell((batch | {"cost": costs.get(batch["batch_id"])})[name]) for name in names] for batch in batches]
         _print_table(console, names, rows, indent="  ")
 
 

@@ -38,7 +38,7 @@ def get_provider_info() -> dict[str, object]:
         "config": {
             "llmbatch": {
                 "description": "Settings of airflow-provider-llmbatch.",
-                "options": {"base_uri": _BASE_URI},
+                "options": {"base_uri": _BASE_URI, "prices": _PRICES},
             }
         },
     }
@@ -50,6 +50,14 @@ _BASE_URI: dict[str, object] = {
     "type": "string",
     "default": "",
     "example": "s3://lake/llmbatch",
+    "version_added": "0.1.0",
+}
+_PRICES: dict[str, object] = {
+    "description": "File, TOML or JSON, with prices of your own by vendor and model. They go before those of "
+    "genai-prices. Every worker must reach it. Empty: there is none.",
+    "type": "string",
+    "default": "",
+    "example": "s3://lake/prices.toml",
     "version_added": "0.1.0",
 }
 

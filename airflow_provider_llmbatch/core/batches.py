@@ -43,6 +43,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar done: Requests that are finished, good or bad; ``None`` where the vendor does not tell before the end.
     :ivar files: Where the results lie: the vendor's ids by role (``input``, ``output``, ``error``).
     :ivar vendor_status: The vendor's own word.
+    :ivar usage: Tokens of all its answers as the vendor counts them, by the names of a summary, as far as it tells.
     """
 
     batch_id: str
@@ -59,6 +60,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, str] = {}
     errors: list[BatchError] = []
     marker: dict[str, str] = {}
+    usage: dict[str, int] = {}
 
     @property
     def is_terminal(self) -> bool:

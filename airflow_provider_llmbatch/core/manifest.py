@@ -57,6 +57,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     :ivar statuses: Rows by verdict; with ``missing`` they add up to the shard's count.
     :ivar stops: Rows that nothing but more budget or another key can help, by error code.
     :ivar thinking: Answers that show some of the model's reasoning.
+    :ivar full_price: Answers of which the vendor says that they were not billed as part of a batch; left out: none.
     :ivar damaged: Lines that are not JSON or name no custom id.
     :ivar duplicated: Further lines for a request that already had one.
     :ivar foreign: Lines for requests that are not of this shard.
@@ -68,6 +69,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     damaged: int = 0
     duplicated: int = 0
     foreign: int = 0
+    full_price: int | msgspec.UnsetType = msgspec.UNSET
 
 
 _OF_ROUND = ("prepared", "reopened", "tidied")
@@ -210,6 +212,7 @@ class ShardState:
     batch_id: str | None = None
     submitted_at: float | None = None
     ended_at: float | None = None
+    collected_at: float | None = None
     batch: Batch | None = None
     tally: Tally | None = None
 
@@ -217,6 +220,12 @@ class ShardState:
     def name(self) -> str:
         """The stem of its files, without the attempt: ``r1-00000``."""
         return stem(self.round, self.shard.number, part=self.shard.part)
+
+    @property
+    def full_price(self) -> int:
+        """Collected answers of which the vendor says that they were not billed as part of a batch."""
+        count = self.tally.full_price if self.tally else 0
+        return 0 if isinstance(count, msgspec.UnsetType) else count
 
 
 @dataclass(slots=True)
@@ -352,4 +361,4 @@ def _go_on(state: ShardState, attempts: dict[int, dict[str, Event]]) -> None:
     if "ended" in seen:
         state.batch, state.ended_at = seen["ended"].batch, seen["ended"].at
     if "collected" in seen:
-        state.tally = seen["collected"].tally
+        state.tally, state.collected_at = seen["collected"].tally, seen["collected"].at

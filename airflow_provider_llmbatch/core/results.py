@@ -89,6 +89,7 @@ class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tru
     :ivar remedy: What would help, for a row that is not good.
     :ivar tool_calls: Calls that the model asks for, in order.
     :ivar thinking: What the model let us see of its reasoning.
+    :ivar is_full_price: Whether the vendor says that it was not billed as part of a batch.
     """
 
     status: RowStatus
@@ -101,6 +102,7 @@ class Result(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tru
     remedy: Remedy = "none"
     tool_calls: list[ToolCall] | None = None
     thinking: str | None = None
+    is_full_price: bool = False
 
 
 MISSING = Result(

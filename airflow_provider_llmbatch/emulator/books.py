@@ -133,5 +133,6 @@ def _bill_batch(batch: Batch, now: float) -> dict[str, Any]:
         "status": batch.status(now),
         "requests_billed": ended.succeeded if ended else 0,
         "tokens": msgspec.to_builtins(ended.usage if ended else NOTHING),
+        "price": "standard" if batch.fault("full_price") else "batch",
         "deleted": batch.deleted,
     }

@@ -82,7 +82,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     lying_counts: bool = False
     """The batch counts every request as succeeded."""
     full_price: bool = False
-    """Answers claim the standard service tier."""
+    """The batch is billed at the standard price.  Anthropic's answers name that tier; OpenAI's say ``default`` either
+    way (FACTS §1.5)."""
     fail: str = ""
     """The batch fails validation with this code, for example ``billing_hard_limit_reached`` (OpenAI)."""
 

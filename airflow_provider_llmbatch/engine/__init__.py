@@ -15,6 +15,7 @@ from airflow_provider_llmbatch.engine.collect import collect, gone, stopped
 from airflow_provider_llmbatch.engine.finish import finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
+from airflow_provider_llmbatch.engine.prices import own_prices
 from airflow_provider_llmbatch.engine.settle import grace_end, patiently
 from airflow_provider_llmbatch.engine.submit import submit
 from airflow_provider_llmbatch.engine.window import CHECK_EVERY, room_for
@@ -53,6 +54,7 @@ def prepare(job: Job) -> None:
     claim_output(job)
     if not job.refresh().rounds:
         check_output(job.terms.output_uri)
+        own_prices()
         patiently(job, job.hook.preflight)
         prepare_first(job)
 

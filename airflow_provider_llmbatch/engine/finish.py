@@ -5,8 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import count, groupby
 from operator import itemgetter
 from typing import Any
@@ -15,7 +13,8 @@ import msgspec
 
 from airflow_provider_llmbatch.core.outputs import header
 from airflow_provider_llmbatch.core.results import NO_USAGE
-from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, money, usage_of
+from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, best, usage_of
+from airflow_provider_llmbatch.engine.bill import Bill, iso, text
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.landing import is_straight, landing_of, with_key
 from airflow_provider_llmbatch.engine.till import NOTHING, Till
@@ -53,8 +52,10 @@ def finish(job: Job) -> dict[str, Any]:
         for row in bad:
             with_attempts = row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]}
             failed(row.own, _encode(with_attempts))
-    summary = _summary(job, totals, till, output_uri)
-    job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2))
+        job.prices.keep()  # before the output is there: who writes it again finds the same
+    bill = Bill(job, till)
+    summary = _summary(job, totals, till, bill.discount(), output_uri)
+    _keep_summary(job, summary, bill)
     _judge(job, totals, output_uri)
     _tidy(job)
     return summary
@@ -67,6 +68,7 @@ def _land(job: Job, till: Till, totals: Totals, output: Write) -> Iterator[Row]:
         landing = landing_of(job, shard)
         totals.join(landing.totals)
         till.join(landing.till)
+        till.receipts[shard.batch_id].add(landing.totals.usage, [landing.totals.cost])
         for index, line, own in zip(count(shard.shard.first), landing.shelf.lines(), lines):
             if line.startswith(b"{"):
                 output(own, line if key is None else with_key(line, index, key_in(own, key)))
@@ -136,14 +138,20 @@ def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
                 raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
             if len(answers) == 1:  # as most are
                 answer = answers[0]
-                yield Row(number, key, line, answer, answer.result.usage, till.price(answer.result), answers)
+                yield Row(number, key, line, answer, answer.result.usage, till.take(answers), answers)
             else:
                 yield Row(number, key, line, best(answers), usage_of(answers), till.take(answers), answers)
 
 
-def _summary(job: Job, totals: Totals, till: Till, output_uri: str) -> dict[str, Any]:
-    if till.unpriced:
-        job.log.warning("No price is known for %s: the cost is unknown, not zero.", ", ".join(till.unpriced))
+def _keep_summary(job: Job, summary: dict[str, Any], bill: Bill) -> None:
+    """Write the summary down with what each round and batch took, which would make the task's result grow with them."""
+    for warning in bill.warnings():
+        job.log.warning("%s", warning)
+    whole = summary | {"by_round": bill.rounds(), "batches": bill.batches()}
+    job.folder.files.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(whole), indent=2))
+
+
+def _summary(job: Job, totals: Totals, till: Till, discount: str, output_uri: str) -> dict[str, Any]:
     shards = job.manifest.shards
     batches = [shard.batch for shard in shards if shard.batch]
     submitted = min((shard.submitted_at for shard in shards if shard.submitted_at), default=None)
@@ -161,15 +169,16 @@ def _summary(job: Job, totals: Totals, till: Till, output_uri: str) -> dict[str,
         "rounds": len(job.manifest.rounds),
         "batch_ids": job.manifest.batch_ids,
         "usage": totals.usage.as_summary(),
-        "cost_usd": _text(totals.cost),
-        "sync_cost_usd": _text(till.standard),
-        "saved_usd": _text(saved),
+        "cost_usd": text(totals.cost),
+        "sync_cost_usd": text(till.standard),
+        "saved_usd": text(saved),
+        "discount": discount,
         "cache_hit_ratio": totals.usage.cache_hit_ratio,
-        "cache_saved_usd": None if totals.cost is None else _text(till.saved_by_cache),
+        "cache_saved_usd": None if totals.cost is None else text(till.saved_by_cache),
         "price_source": till.source,
-        "submitted_at": _iso(submitted),
-        "in_progress_at": _iso(started),
-        "completed_at": _iso(completed),
+        "submitted_at": iso(submitted),
+        "in_progress_at": iso(started),
+        "completed_at": iso(completed),
         "seconds": round(completed - submitted, 1) if completed and submitted else None,
     }
 
@@ -190,11 +199,3 @@ def _judge(job: Job, totals: Totals, output_uri: str) -> None:
         counts=counts,
         job_uri=job.folder.uri,
     )
-
-
-def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else money(amount)
-
-
-def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

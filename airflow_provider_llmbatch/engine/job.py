@@ -17,6 +17,7 @@ from airflow_provider_llmbatch.core.reader import reader
 from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema
+from airflow_provider_llmbatch.engine.prices import PriceList
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
@@ -78,6 +79,7 @@ class Job:
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
     :ivar landings: What this process made of the results of shards, by their names.
+    :ivar prices: What its models cost.
     :ivar validate: Turns an answer's text into the value that was asked for.
     :ivar takes_text: Whether an answer is its text, and nothing more was asked for.
     :ivar checked: Open batches that the vendor has looked through and takes.
@@ -103,11 +105,13 @@ class Job:
     stops: Counter[str] = field(default_factory=Counter)
     landings: dict[str, Landing] = field(default_factory=dict)
     _scratch: TemporaryDirectory[str] | None = None
+    prices: PriceList = field(init=False)
     validate: Callable[[str], Any] | None = field(init=False, default=None)
     takes_text: bool = field(init=False, default=True)
     _events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.prices = PriceList(self.folder, self.hook.vendor, self.spec.created_at)
         if self.question is not None and self.question.output is not None:
             self.validate = reader(self._output_type(self.question.output), self.question.output)
         self.takes_text = self.validate is None and not (self.question is not None and self.question.tools)

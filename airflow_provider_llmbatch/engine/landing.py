@@ -66,7 +66,7 @@ class _Reader:
         self._shard = shard
         self._makes_rows = _is_plain(job, shard)
         self._verdicts = bytearray(shard.shard.count)
-        self._others: dict[int, tuple[str | None, bool]] = {}
+        self._others: dict[int, tuple[str | None, bool, bool]] = {}
         self._damaged = self._duplicated = self._foreign = 0
         self._totals = Totals()
         self._till = Till(job)
@@ -86,7 +86,12 @@ class _Reader:
                 position = position_of(name)
                 if position is None:
                     self._foreign += 1
-                elif verdicts[position] == 0 and result.status == "succeeded" and result.thinking is None:
+                elif (
+                    verdicts[position] == 0
+                    and result.status == "succeeded"
+                    and result.thinking is None
+                    and not result.is_full_price
+                ):
                     verdicts[position] = GOOD
                     good.append((position, name, result))
                     if len(good) == RUN:
@@ -115,27 +120,28 @@ class _Reader:
         self._shelf.put(positions, map(_encode, rows))
 
     def _put_aside(self, position: int, result: Result) -> None:
-        """Take in what is not good, shows thoughts, or is a second answer: it becomes a row later, singly."""
+        """Take in what is not ordinary (see :meth:`read`) or comes second: it becomes a row later, singly."""
         if self._verdicts[position]:
             self._duplicated += 1
             if result.status != "succeeded" or self._verdicts[position] == GOOD:
                 return
         self._verdicts[position] = GOOD + STATUSES.index(result.status)
-        self._others[position] = _stop(result), result.thinking is not None
+        self._others[position] = _stop(result), result.thinking is not None, result.is_full_price
         self._shelf.put([position], [_encode(result)])
 
     def _tally(self, absent: Result) -> Tally:
         missing = self._verdicts.count(0)
         statuses = {status: self._verdicts.count(code) for code, status in enumerate(STATUSES, GOOD)}
         statuses[absent.status] += missing
-        stops = Counter(stop for stop, _ in self._others.values()) + Counter({_stop(absent): missing})
+        stops = Counter(stop for stop, _, _ in self._others.values()) + Counter({_stop(absent): missing})
         return Tally(
             statuses={status: number for status, number in statuses.items() if number},
             stops={code: number for code, number in stops.items() if code},
-            thinking=sum(thinks for _, thinks in self._others.values()),
+            thinking=sum(thinks for _, thinks, _ in self._others.values()),
             damaged=self._damaged,
             duplicated=self._duplicated,
             foreign=self._foreign,
+            full_price=sum(is_full for _, _, is_full in self._others.values()) or msgspec.UNSET,
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
+from typing import Any
 
-from airflow_provider_llmbatch.core.cost import PriceBook, price_book
-from airflow_provider_llmbatch.core.results import Result, Usage
+from airflow_provider_llmbatch.core.cost import PriceBook
+from airflow_provider_llmbatch.core.results import NO_USAGE, Result, Usage, total_usage
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
 
@@ -16,29 +17,74 @@ NOTHING = Decimal(0)
 _input = attrgetter("input")
 
 
+class Receipt:
+    """What the answers of one batch took.
+
+    :ivar usage: All their tokens.
+    :ivar cost: US dollars, or ``None`` if the price of one is not known.
+    """
+
+    RUN = 1000
+
+    def __init__(self) -> None:
+        self.usage = NO_USAGE
+        self.cost: Decimal | None = NOTHING
+        self._usages: list[Usage] = []
+        self._costs: list[Decimal | None] = []
+
+    def add(self, usage: Usage, costs: Sequence[Decimal | None]) -> None:
+        """Take in some answers.
+
+        :param usage: What all of them took.
+        """
+        self.usage += usage
+        known = [cost for cost in costs if cost is not None]
+        self.cost = None if self.cost is None or len(known) < len(costs) else sum(known, self.cost)
+
+    def note(self, usage: Usage, cost: Decimal | None) -> None:
+        """Take in one answer; it is added with others, when there are some."""
+        self._usages.append(usage)
+        self._costs.append(cost)
+        if len(self._costs) >= self.RUN:
+            self.close()
+
+    def close(self) -> None:
+        """Add what was noted."""
+        if self._costs:
+            self.add(total_usage(self._usages), self._costs)
+            self._usages, self._costs = [], []
+
+
 class Till:
     """Prices answers as the vendor bills them: one by one, since tiers depend on a single request.
 
-    The prices are those of the day on which the job was begun, so that an old job keeps its price.
+    :ivar receipts: What was taken singly, by the batch that answered.
     """
 
     def __init__(self, job: Job) -> None:
-        self._vendor = job.hook.vendor
+        self._prices = job.prices
         self._asked = job.spec.model
-        self._day = datetime.fromtimestamp(job.spec.created_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._books: dict[str, PriceBook | None] = {}
+        self.receipts: defaultdict[str | None, Receipt] = defaultdict(Receipt)
         self.standard: Decimal | None = NOTHING
         self.saved_by_cache = NOTHING
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the price list, which reads the job's folder: what was found in it is here."""
+        return {name: value for name, value in vars(self).items() if name != "_prices"}
 
     def open(self) -> None:
         """Look up the prices now: children that are forked then need not."""
         self._book(self._asked)
 
-    def take(self, answers: list[Answer]) -> Decimal | None:
+    def take(self, answers: Sequence[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
-        prices = [self.price(answer.result) for answer in answers]
-        known = [price for price in prices if price is not None]
-        return sum(known, NOTHING) if len(known) == len(prices) else None
+        cost: Decimal | None = NOTHING
+        for answer in answers:
+            price = self.price(answer.result)
+            self.receipts[answer.batch_id].note(answer.result.usage, price)
+            cost = None if cost is None or price is None else cost + price
+        return cost
 
     def take_all(self, results: Sequence[Result], usages: Sequence[Usage], total: Usage) -> Sequence[Decimal | None]:
         """Return what each of many answers cost; it is quick where one model gave them and no tier is reached.
@@ -46,6 +92,8 @@ class Till:
         :param usages: Of each answer.
         :param total: Of all of them.
         """
+        if not total.input and not total.output:
+            return [NOTHING] * len(results)
         models = {result.model for result in results}
         book = self._book(models.pop() or self._asked) if len(models) == 1 else None
         if book is None or max(map(_input, usages)) > min(book.batch.bound, book.standard.bound):
@@ -58,6 +106,7 @@ class Till:
     def join(self, other: Till) -> None:
         """Add what *other* has taken."""
         self._books.update(other._books)
+        self._prices.learn(other._books)
         self.saved_by_cache += other.saved_by_cache
         self.standard = None if self.standard is None or other.standard is None else self.standard + other.standard
 
@@ -79,18 +128,20 @@ class Till:
 
     def _book(self, model: str) -> PriceBook | None:
         if model not in self._books:
-            self._books[model] = price_book(self._vendor, model, self._day)
+            self._books[model] = self._prices.book(model)
         return self._books[model]
 
     @property
     def source(self) -> str | None:
-        """Where the prices come from, and whether they hold a batch discount at all."""
-        books = [book for book in self._books.values() if book]
-        if not books:
-            return None
-        return books[0].source + ("" if all(book.discounted for book in books) else " (discount: unknown)")
+        """Where the prices come from."""
+        return ", ".join(sorted({book.source for book in self._books.values() if book})) or None
 
     @property
     def unpriced(self) -> list[str]:
         """Models that have no known price."""
         return sorted(model for model, book in self._books.items() if book is None)
+
+    @property
+    def undiscounted(self) -> list[str]:
+        """Models whose batch price is the standard one, as far as their prices tell."""
+        return sorted(model for model, book in self._books.items() if book and not book.discounted)

@@ -35,6 +35,7 @@ def read_message(message: dict[str, Any]) -> Result:
         "model": message.get("model"),
         "usage": read_usage(message.get("usage")),
         "thinking": "\n\n".join(_all(blocks, "thinking", "thinking")) or None,
+        "is_full_price": (message.get("usage") or {}).get("service_tier") not in (None, "batch"),
     }
     if reason in _STOPS:
         status, code, why = _STOPS[reason]

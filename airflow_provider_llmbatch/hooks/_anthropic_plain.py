@@ -30,6 +30,7 @@ class _Usage(msgspec.Struct, gc=False):
     cache_creation_input_tokens: _Count | None = 0
     cache_creation: _Written | None = None
     output_tokens_details: _OutOf | None = None
+    service_tier: Literal["batch"] | None = None
 
     def plain(self) -> Usage:
         """Add up the input: Anthropic's ``input_tokens`` are the uncached ones only (FACTS §2.4)."""

@@ -49,12 +49,29 @@ def read_batch(item: dict[str, Any]) -> Batch:
         files={role: str(item[name]) for role, name in roles.items() if item.get(name)},
         errors=[_error(error) for error in (errors.get("data") or [] if isinstance(errors, dict) else errors)],
         marker={name: str(value) for name, value in (item.get("metadata") or {}).items()},
+        usage=_usage(item.get("usage")),
     )
 
 
 def _error(error: Any) -> BatchError:
     facts = error if isinstance(error, dict) else {"message": error}
     return BatchError(str(facts.get("code") or "unknown"), str(facts.get("message") or ""), _whole(facts.get("line")))
+
+
+def _usage(usage: Any) -> dict[str, int]:
+    """Read the tokens of the whole batch. It does not tell how many were written to a cache (FACTS §1.3)."""
+    told = {
+        "input_tokens": _in(usage, "input_tokens"),
+        "cached_input_tokens": _in(_in(usage, "input_tokens_details"), "cached_tokens"),
+        "output_tokens": _in(usage, "output_tokens"),
+        "reasoning_tokens": _in(_in(usage, "output_tokens_details"), "reasoning_tokens"),
+    }
+    counts = {name: count for name, value in told.items() if (count := _whole(value)) is not None}
+    return counts if any(counts.values()) else {}  # nothing but zeros: not counted yet, or never
+
+
+def _in(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _whole(value: Any) -> int | None:

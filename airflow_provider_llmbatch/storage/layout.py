@@ -9,7 +9,8 @@ requests/r1-00000-0-499.jsonl  a part of them, if the shard was split
 events/…                       what has happened (core/manifest.py)
 results/r1-00000.jsonl         what came back, byte for byte
 failed/rows.jsonl              the rows that are not `succeeded`
-summary.json                   what the task returned
+prices/00000.json              what the models cost that answered; written with the first output
+summary.json                   what the task returned, and what each round and batch took
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from airflow_provider_llmbatch.core.cost import PriceBook
 from airflow_provider_llmbatch.core.manifest import (
     SCHEMA,
     Event,
@@ -34,6 +36,7 @@ from airflow_provider_llmbatch.storage.folder import Folder, open_folder
 SPEC = "job.json"
 QUESTION = "question.json"
 SUMMARY = "summary.json"
+PRICES = "prices"
 FAILED = "failed/rows.jsonl"
 SUPERSEDED = "superseded"
 
@@ -78,7 +81,14 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     question: Question
 
 
-D = TypeVar("D", Spec, _Asked)
+class _Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """``prices/00000.json``: by model."""
+
+    schema: int = SCHEMA
+    books: dict[str, PriceBook]
+
+
+D = TypeVar("D", Spec, _Asked, _Prices)
 
 
 def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
@@ -141,6 +151,22 @@ class JobFolder:
     def ask(self, question: Question) -> None:
         """Write *question* down once, for later processes that do not have the DAG."""
         self.files.create(QUESTION, msgspec.json.encode(_Asked(question=question)))
+
+    def prices(self) -> dict[str, PriceBook]:
+        """Return what the models cost whose answers were priced before.
+
+        :raises ManifestError: Such a file is there and cannot be read.
+        """
+        found: dict[str, PriceBook] = {}
+        for name in self.files.names(PRICES):
+            kept = self._document(f"{PRICES}/{name}", _Prices, "Restore the file, or delete it for prices of today.")
+            found |= kept.books if kept else {}
+        return found
+
+    def keep_prices(self, books: dict[str, PriceBook]) -> None:
+        """Write *books* down once, so that these models keep their prices in this job."""
+        number = len(self.files.names(PRICES))
+        self.files.create(f"{PRICES}/{number:05}.json", msgspec.json.encode(_Prices(books=books)))
 
     def begin(self, spec: Spec) -> Spec:
         """Write *spec* once and return the one that holds: another attempt may have been faster."""

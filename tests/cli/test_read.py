@@ -119,7 +119,12 @@ def test_show_of_a_finished_job_brings_counts_cost_and_times(run, submit, vendor
     assert [shard["rows"] for shard in shards] == [{"succeeded": 10}] * 2
     assert all(shard["submitted"] and shard["ended"] for shard in shards)
     assert facts["summary"]["counts"]["succeeded"] == 20
-    assert f"cost     {facts['summary']['cost_usd']} USD" in run("show", uri).out
+    assert all(shard["in_progress"] <= shard["ended"] and shard["collected"] for shard in shards)
+    shown = run("show", uri).out
+    assert f"cost     {facts['summary']['cost_usd']} USD\n  discount applied\n" in shown
+    for shard, batch in zip(shards, facts["summary"]["batches"], strict=True):
+        assert f"{shard['batch_id']}  {batch['cost_usd']} USD  {shard['submitted']}  {shard['in_progress']}" in shown
+        assert shard["collected"] in shown
 
 
 def test_no_record_and_no_key_is_shown(run, submit, base):

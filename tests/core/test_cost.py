@@ -72,9 +72,23 @@ def test_the_price_is_the_librarys_to_the_last_decimal(vendor, model, data):
 @pytest.mark.parametrize("size", [99_999, 100_000, 100_001, 200_000, 200_001, 272_000, 272_001])
 def test_a_tier_begins_one_token_above_its_start(vendor, model, size):
     usage = Usage(input=size, cached_input=10, cache_write=10, output=10)
+    book = price_book(vendor, model, TODAY)
 
-    expected = library_price(vendor, model, usage, {"processing": "batch"})
-    assert price_book(vendor, model, TODAY).batch.price(usage) == expected
+    assert book.batch.price(usage) == library_price(vendor, model, usage, {"processing": "batch"})
+    assert book.standard.price(usage) == library_price(vendor, model, usage, None)
+
+
+@pytest.mark.parametrize(("vendor", "model"), MODELS)
+@given(data=st.data())
+def test_many_requests_below_the_tiers_cost_together_what_the_library_says_of_each(vendor, model, data):
+    book = price_book(vendor, model, TODAY)
+    asked = data.draw(st.lists(usages(vendor), max_size=5))
+    small = [usage for usage in asked if usage.input <= min(book.batch.bound, book.standard.bound)]
+    total = sum(small, NO_USAGE)
+
+    for rates, context in [(book.batch, {"processing": "batch"}), (book.standard, None)]:
+        assert rates.linear(total) == sum(library_price(vendor, model, usage, context) for usage in small)
+        assert sum(map(rates.linear, small)) == rates.linear(total)
 
 
 @pytest.mark.parametrize(

@@ -208,11 +208,16 @@ def test_a_request_is_known_again_under_another_id(emulator: Emulator, oai: open
     assert failed("job-r2-1") == 0
 
 
-def test_answers_may_claim_the_full_price(emulator: Emulator, ant: anthropic.Anthropic) -> None:
-    batch = anthropic_batch(ant, 1, fault="full_price")
+def test_a_batch_may_be_billed_at_the_full_price(emulator: Emulator, ant: anthropic.Anthropic) -> None:
+    batch, other = anthropic_batch(ant, 1, fault="full_price"), anthropic_batch(ant, 2)
     emulator.advance(3_600)
 
     assert anthropic_rows(ant, batch.id)["row-0"].message.usage.service_tier == "standard"
+    assert anthropic_rows(ant, other.id)["row-0"].message.usage.service_tier == "batch"
+    assert {item["id"]: item["price"] for item in emulator.bill()["batches"]} == {
+        batch.id: "standard",
+        other.id: "batch",
+    }
 
 
 def test_synchronous_answers_can_be_struck_too(

@@ -28,6 +28,21 @@ def thinking(text):
     return {"type": "thinking", "thinking": text, "signature": "c2ln"}
 
 
+# -- what it was billed as -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tier", "is_full_price"),
+    [({}, False), ({"service_tier": None}, False), ({"service_tier": "batch"}, False)]
+    + [({"service_tier": tier}, True) for tier in ("standard", "priority")],
+)
+@pytest.mark.parametrize("reason", ["end_turn", "refusal"])
+def test_an_answer_says_whether_it_was_billed_as_part_of_a_batch(bench, tier, is_full_price, reason):
+    usage = {"input_tokens": 5, "output_tokens": 2} | tier
+
+    assert parse(bench, TEXT, stop_reason=reason, usage=usage).is_full_price is is_full_price
+
+
 # -- what it holds ---------------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,7 @@ MESSAGE = {
                 "cache_read_input_tokens": 4,
                 "cache_creation_input_tokens": 2,
                 "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 1},
+                "service_tier": "batch",
             },
         },
     },
@@ -84,7 +85,20 @@ ORDINARY = {
     "response": (OpenAIBatchHook, RESPONSE),
     "message": (AnthropicBatchHook, MESSAGE),
 }
-WORDS = ["", "text", "stop", "length", "tool_calls", "end_turn", "max_tokens", "incomplete", "tool_use", "errored"]
+WORDS = [
+    "",
+    "text",
+    "stop",
+    "length",
+    "tool_calls",
+    "end_turn",
+    "max_tokens",
+    "incomplete",
+    "tool_use",
+    "errored",
+    "batch",
+    "standard",
+]
 VALUES = [None, True, 0, -1, 1.5, 2**70, [], {}, ["text"], {"type": "text", "text": "more"}, [{"type": "text"}]]
 OTHERWISE = st.sampled_from([*WORDS, *VALUES]).map(copy.deepcopy) | st.text()
 

@@ -54,6 +54,7 @@ OPENAI = [
         "ended_at": 1795300860.0,
         "files": FILES,
         "errors": [],
+        "usage": {"input_tokens": 2400, "cached_input_tokens": 1024, "output_tokens": 90, "reasoning_tokens": 20},
     },
     {"status": "completed", "total": 9, "done": 9, "errored": 9, "files": {"input": "file-B", "error": "file-ERR2"}},
     {"status": "completed", "total": 2, "done": 2, "files": {"input": "file-C", "output": "file-OUT3"}},
@@ -198,6 +199,8 @@ def test_anthropic_tells_how_a_batch_ended_by_its_counts(status, facts, expected
         pytest.param({"input_file_id": 17, "output_file_id": ""}, id="file-ids"),
         pytest.param({"created_at": "soon", "completed_at": {}}, id="times"),
         pytest.param({"id": 17}, id="number-for-an-id"),
+        pytest.param({"usage": {"input_tokens": "7", "input_tokens_details": [], "output_tokens": 3.0}}, id="usage"),
+        pytest.param({"usage": "none"}, id="usage-that-is-text"),
     ],
 )
 def test_an_oddly_typed_batch_can_still_be_written_down_and_read_back(odd):
@@ -205,6 +208,20 @@ def test_an_oddly_typed_batch_can_still_be_written_down_and_read_back(odd):
     batch = openai({"id": "b", "status": "completed"} | odd)
 
     assert msgspec.json.decode(msgspec.json.encode(batch), type=Batch) == batch
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (None, {}),
+        ({"input_tokens": 0, "output_tokens": 0, "input_tokens_details": {"cached_tokens": 0}}, {}),
+        ({"input_tokens": 7, "output_tokens": None}, {"input_tokens": 7}),
+        ({"input_tokens": 7, "output_tokens": 0}, {"input_tokens": 7, "output_tokens": 0}),
+        ({"output_tokens": 7, "output_tokens_details": {}}, {"output_tokens": 7}),
+    ],
+)
+def test_what_a_batch_does_not_tell_of_its_tokens_is_not_taken_for_none(usage, expected):
+    assert openai({"id": "b", "status": "completed", "usage": usage}).usage == expected
 
 
 # -- pages ----------------------------------------------------------------------------------------------------------
