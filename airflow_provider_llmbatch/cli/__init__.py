@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from airflow_provider_llmbatch.cli.act import cancel, reset
 from airflow_provider_llmbatch.cli.console import Console, own_stdout
+from airflow_provider_llmbatch.cli.estimating import estimate
 from airflow_provider_llmbatch.cli.read import jobs, show
 from airflow_provider_llmbatch.cli.sweeping import sweep
 from airflow_provider_llmbatch.exceptions import InputError, LLMBatchError
@@ -60,6 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     of_show.add_argument("--json", action="store_true", help="One JSON object per line.")
     of_show.set_defaults(run=show)
+
+    of_estimate = commands.add_parser("estimate", help="say what a prepared job will cost, and what a finished one did")
+    _takes_jobs(of_estimate)
+    of_estimate.add_argument("--json", action="store_true", help="One JSON object per line.")
+    of_estimate.set_defaults(run=estimate)
 
     of_cancel = commands.add_parser("cancel", help="ask the vendor to cancel what is running")
     _takes_jobs(of_cancel)
