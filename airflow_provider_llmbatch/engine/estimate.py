@@ -202,13 +202,10 @@ def in_words(estimate: Estimate) -> str:
         else "by general figures, since no earlier job is known"
     )
     cost, sync = estimate.cost_usd, estimate.sync_cost_usd
-    if cost is None or sync is None:
-        price = "cost unknown"
-    else:
-        price = f"{_range(cost)} in batches, {_range(sync)} without"
+    price = f"{_range(cost)} in batches, {_range(sync)} without" if cost and sync else "cost unknown"
     return (
-        f"Estimate of round {estimate.round}: {estimate.requests:,} requests, {_count(estimate.input_tokens)} tokens of input, "
-        f"{_count(estimate.output_tokens)} of output; {price} ({by})"
+        f"Estimate of round {estimate.round}: {estimate.requests:,} requests, {_count(estimate.input_tokens)} tokens "
+        f"in, {_count(estimate.output_tokens)} out; {price} ({by})"
     )
 
 
