@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import msgspec
@@ -11,6 +11,8 @@ from airflow_provider_llmbatch.core.rows import money
 from airflow_provider_llmbatch.core.shards import Shard
 
 SCHEMA = 1
+NOTHING = Decimal(0)
+_FRACTION = Decimal("1e-12")
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,9 +50,9 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaneEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the shards of one lane will cost together, so that each can be given its share.
+    """What the shards of one lane cost, beside those of the others: it tells what a single shard's share is.
 
-    :ivar input_usd: For the input, as far as to count on; ``None``: no price is known.
+    :ivar input_usd: For the input; ``None``: no price is known.
     :ivar output_usd: For the answers; ``None`` as well where nothing bounds them.
     """
 
@@ -60,11 +62,10 @@ class LaneEstimate(msgspec.Struct, frozen=True, kw_only=True):
     input_usd: Decimal | None
     output_usd: Decimal | None
 
-    def share_of(self, shard: Shard) -> Decimal | None:
-        """Return what *shard* of this lane will cost, as far as to count on."""
-        if self.input_usd is None or self.output_usd is None:
-            return None
-        return self.input_usd * shard.bytes / self.bytes + self.output_usd * shard.count / self.requests
+    def part(self, size: int, count: int) -> Decimal:
+        """Return what *count* requests of *size* bytes cost."""
+        given, made = self.input_usd or NOTHING, self.output_usd or NOTHING
+        return given * size / self.bytes + made * count / self.requests
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +106,16 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     lanes: list[LaneEstimate]
 
     def share_of(self, shard: Shard) -> Decimal | None:
-        """Return what *shard* will cost, as far as to count on, or ``None`` if nobody knows."""
-        return next((lane.share_of(shard) for lane in self.lanes if lane.lane == shard.lane), None)
+        """Return what *shard* will cost, as far as to count on, or ``None`` if nobody knows.
+
+        The shares of all shards are, together, no more than the whole.
+        """
+        upper = self.cost_usd.upper if self.cost_usd else None
+        whole = sum((lane.part(lane.bytes, lane.requests) for lane in self.lanes), NOTHING)
+        if upper is None or not whole:
+            return upper
+        mine = next(lane.part(shard.bytes, shard.count) for lane in self.lanes if lane.lane == shard.lane)
+        return (upper * mine / whole).quantize(_FRACTION, ROUND_DOWN)
 
     def in_short(self) -> dict[str, Any]:
         """Return the two numbers that a job's summary repeats."""

@@ -201,7 +201,7 @@ class Estimator:
             saved_usd=_difference(standard, batch),
             price_source=min(sources, default=None),
             unpriced=unpriced,
-            lanes=[self._share(lane, part, share) for lane, part in zip(lanes, parts, strict=True)],
+            lanes=[_share(lane, part) for lane, part in zip(lanes, parts, strict=True)],
             **facts,
         )
 
@@ -288,15 +288,14 @@ class Estimator:
             at_most = _usd(_upper(most, share) + _upper(_sum(bounds), 0.0))
         return Money(expected=expected, error=_usd(error), at_most=at_most)
 
-    def _share(self, lane: Lane, part: _Priced | None, share: float) -> LaneEstimate:
-        given = made = None
-        if part is not None and part.output is not None:
-            made = _usd(_upper(part.output, self._lesson.output_error))
-            given = _usd(_upper(part.input, share))
-        elif part is not None:
-            made = None if part.output_most is None else _usd(_upper(part.output_most, 0.0))
-            given = _usd(_upper(part.input_most, share))
-        return LaneEstimate(lane=lane.name, requests=lane.requests, bytes=lane.bytes, input_usd=given, output_usd=made)
+
+def _share(lane: Lane, part: _Priced | None) -> LaneEstimate:
+    given = made = None
+    if part is not None:
+        given = _usd((part.input_most if part.output is None else part.input).value)
+        output = part.output or part.output_most
+        made = None if output is None else _usd(output.value)
+    return LaneEstimate(lane=lane.name, requests=lane.requests, bytes=lane.bytes, input_usd=given, output_usd=made)
 
 
 def _bytes(one: Sampled) -> float:
