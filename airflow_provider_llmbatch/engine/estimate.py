@@ -21,12 +21,11 @@ from airflow_provider_llmbatch.exceptions import LLMBatchError
 from airflow_provider_llmbatch.storage.folder import open_folder
 from airflow_provider_llmbatch.storage.layout import SUMMARY, JobFolder, Spec, job_uri
 
-WHOLE, WHOLE_BYTES = 512, 4 << 20
-"""Up to so many requests, of so many bytes, all are counted, and no error of sampling is left."""
-PIECES, FEWEST, LINES = 64, 8, 8
-"""Else neighbouring requests are, at so many places: that finds a mean to a few per cent, of however many."""
-PIECE = 1 << 16
-"""Bytes that are read at first at each place."""
+PIECES, FEWEST = 64, 8
+"""Pieces of a round's request files that are read, and of one lane at least: that finds a mean to a few per cent."""
+PIECE, LINES = 32 << 10, 2
+"""Bytes of a piece, or so many average requests if those are more. A round of no more than 64 pieces, 2 MB as a rule,
+is counted whole, and no error of sampling is left."""
 JOBS, RUNS = 5, 20
 """Earlier jobs that are learned from, and runs of the DAG that are looked through for them."""
 
@@ -73,38 +72,37 @@ def _digest(job: Job) -> str:
 
 
 def _lanes(job: Job, round_: int, shards: Sequence[Shard]) -> Iterator[Lane]:
-    size, count = sum(shard.bytes for shard in shards), sum(shard.count for shard in shards)
-    is_whole = count <= WHOLE and size <= WHOLE_BYTES
+    size = sum(shard.bytes for shard in shards)
     chance = Random(f"{job.spec.job_id}-{round_}")  # noqa: S311 - the same sample each time it is taken
     for name in dict.fromkeys(shard.lane for shard in shards):
         group = [shard for shard in shards if shard.lane == name]
-        mine = sum(shard.bytes for shard in group)
-        if is_whole:
-            pieces = [_read(job, round_, shard, 0, shard.bytes) for shard in group]
-        else:
-            places = max(FEWEST, round(PIECES * mine / size))
-            starts = [int((number + chance.random()) * mine / places) for number in range(places)]
-            pieces = [_read_at(job, round_, group, start) for start in starts]
-        sample = [[_counted(job, line) for line in piece] for piece in pieces]
-        yield Lane(name, sum(shard.count for shard in group), mine, sample, is_whole)
+        count, mine = sum(shard.count for shard in group), sum(shard.bytes for shard in group)
+        step = max(PIECE, LINES * mine // count)
+        places = [(shard, start) for shard in group for start in range(0, shard.bytes, step)]
+        wanted = max(FEWEST, round(PIECES * mine / size))
+        is_whole = len(places) <= wanted
+        if not is_whole:
+            places = [places[int((n + chance.random()) * len(places) / wanted)] for n in range(wanted)]
+        pieces = [_read(job, round_, shard, start, start + step) for shard, start in places]
+        if not any(pieces):
+            pieces = [_read(job, round_, shard, 0, 1) for shard, _ in places]  # at a file's start there is a line
+        yield Lane(name, count, mine, [[_counted(job, line) for line in piece] for piece in pieces], is_whole)
 
 
-def _read_at(job: Job, round_: int, group: Sequence[Shard], start: int) -> list[bytes]:
-    """Return some neighbouring lines, from byte *start* of the shards of *group*, one after the other."""
-    for shard in group:
-        if start < shard.bytes:
-            size = PIECE
-            while not (lines := _read(job, round_, shard, start, size)):
-                start, size = (start, 4 * size) if start + size < shard.bytes else (0, PIECE)
-            return lines[:LINES]
-        start -= shard.bytes
-    raise AssertionError("unreachable")
-
-
-def _read(job: Job, round_: int, shard: Shard, start: int, size: int) -> list[bytes]:
-    """Return the lines that lie whole between *start* and *size* bytes further."""
-    piece = job.folder.files.piece(f"requests/{stem(round_, shard.number, part=shard.part)}.jsonl", start, size)
-    return piece.split(b"\n")[1 if start else 0 : -1]
+def _read(job: Job, round_: int, shard: Shard, start: int, stop: int) -> list[bytes]:
+    """Return the lines that begin at *start* or later, and before *stop*."""
+    name = f"requests/{stem(round_, shard.number, part=shard.part)}.jsonl"
+    before = max(start - 1, 0)
+    text = job.folder.files.piece(name, before, stop - before)
+    first = text.find(b"\n") + 1 if start else 0
+    if start and not first:
+        return []
+    size = PIECE
+    while not text.endswith(b"\n"):
+        more = job.folder.files.piece(name, before + len(text), size)
+        end, size = more.find(b"\n") + 1, 4 * size
+        text += more[:end] if end else more
+    return text[first:].split(b"\n")[:-1]
 
 
 def _counted(job: Job, line: bytes) -> Sampled:
