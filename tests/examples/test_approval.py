@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -12,8 +11,9 @@ import pytest
 
 try:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: F401
 except Exception:
-    pytest.skip("nobody can be asked before Airflow 3.1", allow_module_level=True)
+    pytest.skip("before Airflow 3.3, dag.test() cannot wait for a person", allow_module_level=True)
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 PERSON = SimpleNamespace(get_id=lambda: "1", get_name=lambda: "somebody")
@@ -36,12 +36,13 @@ class Answerer(Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.2) and self.asked is None:
-            with suppress(LookupError):
-                self._answer()
+            waiting = self._waiting()
+            if waiting:
+                self.calls = self._vendors.calls()
+                self._answer(**waiting)
 
-    def _answer(self) -> None:
-        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+    def _waiting(self) -> dict | None:
+        """Return which task waits for an answer, and note its question."""
         from airflow.models.hitl import HITLDetail
         from airflow.utils.session import create_session
         from airflow.utils.state import TaskInstanceState
@@ -50,22 +51,25 @@ class Answerer(Thread):
         with create_session() as session:
             details = session.scalars(select(HITLDetail)).unique().all()
             detail = next((one for one in details if not one.response_received), None)
-            if detail is None:
-                raise LookupError("nobody was asked yet")
-            instance = detail.task_instance
-            if instance.state != getattr(TaskInstanceState, "AWAITING_INPUT", instance.state):  # since 3.3
-                raise LookupError("the task does not wait yet")
-            self.calls = self._vendors.calls()
+            task = detail.task_instance if detail else None
+            if task is None or task.state != TaskInstanceState.AWAITING_INPUT:
+                return None
             self.asked = detail.subject, detail.body
-            update_hitl_detail(
-                dag_id=instance.dag_id,
-                dag_run_id=instance.run_id,
-                task_id=instance.task_id,
-                update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[self._option], params_input={}),
-                user=PERSON,
-                session=session,
-                map_index=instance.map_index,
-            )
+            return {
+                "dag_id": task.dag_id,
+                "dag_run_id": task.run_id,
+                "task_id": task.task_id,
+                "map_index": task.map_index,
+            }
+
+    def _answer(self, **task) -> None:
+        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+        from airflow.utils.session import create_session
+
+        payload = UpdateHITLDetailPayload(chosen_options=[self._option], params_input={})
+        with create_session() as session:
+            update_hitl_detail(update_hitl_detail_payload=payload, user=PERSON, session=session, **task)
 
 
 @pytest.fixture
