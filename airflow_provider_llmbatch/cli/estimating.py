@@ -9,7 +9,7 @@ from airflow_provider_llmbatch.cli.console import Console, cell, print_json, pri
 from airflow_provider_llmbatch.cli.read import open_job
 from airflow_provider_llmbatch.core.estimate import Estimate, Money, Tokens
 from airflow_provider_llmbatch.core.rows import money
-from airflow_provider_llmbatch.engine.estimate import estimate_first, facts
+from airflow_provider_llmbatch.engine.estimate import basis, estimate_first, facts
 from airflow_provider_llmbatch.engine.manage import summary_of
 from airflow_provider_llmbatch.exceptions import InputError
 
@@ -32,11 +32,10 @@ def estimate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _print(console: Console, uri: str, found: Estimate, summary: dict[str, Any]) -> None:
-    known = f"{len(found.jobs)} earlier jobs" if found.jobs else "general figures: no earlier job is known"
     console.info(uri)
     console.info(
         f"  {found.requests:,} requests to {found.vendor}:{found.model or '(by record)'}; {found.sampled:,} of them "
-        f"were counted, by {known}"
+        f"were counted, by {basis(found)}"
     )
     took = summary.get("usage", {})
     rows = [

@@ -194,17 +194,18 @@ def facts(estimate: Estimate) -> dict[str, Any]:
 
 def in_words(estimate: Estimate) -> str:
     """Say what *estimate* says, in one line."""
-    by = (
-        f"by {len(estimate.jobs)} earlier jobs"
-        if estimate.jobs
-        else "by general figures, since no earlier job is known"
-    )
     cost, sync = estimate.cost_usd, estimate.sync_cost_usd
     price = f"{_range(cost)} in batches, {_range(sync)} without" if cost and sync else "cost unknown"
     return (
         f"Estimate of round {estimate.round}: {estimate.requests:,} requests, {_count(estimate.input_tokens)} tokens "
-        f"in, {_count(estimate.output_tokens)} out; {price} ({by})"
+        f"in, {_count(estimate.output_tokens)} out; {price} (by {basis(estimate)})"
     )
+
+
+def basis(estimate: Estimate) -> str:
+    """Say what *estimate* goes by."""
+    jobs = len(estimate.jobs)
+    return f"{jobs} earlier job{'s' if jobs > 1 else ''}" if jobs else "general figures: no earlier job is known"
 
 
 def _count(tokens: Tokens) -> str:
