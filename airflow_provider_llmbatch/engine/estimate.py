@@ -17,7 +17,7 @@ from airflow_provider_llmbatch.core.results import Usage
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.core.texts import weigh
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.exceptions import LLMBatchError
+from airflow_provider_llmbatch.exceptions import LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.folder import open_folder
 from airflow_provider_llmbatch.storage.layout import SUMMARY, JobFolder, Spec, job_uri
 
@@ -100,6 +100,8 @@ def _read(job: Job, round_: int, shard: Shard, start: int, stop: int) -> list[by
     size = PIECE
     while not text.endswith(b"\n"):
         more = job.folder.files.piece(name, before + len(text), size)
+        if not more:
+            raise ManifestError(f"{job.folder.files.uri_of(name)!r} ends within a line. Nothing was sent. Restore it.")
         end, size = more.find(b"\n") + 1, 4 * size
         text += more[:end] if end else more
     return text[first:].split(b"\n")[:-1]
@@ -107,7 +109,11 @@ def _read(job: Job, round_: int, shard: Shard, start: int, stop: int) -> list[by
 
 def _counted(job: Job, line: bytes) -> Sampled:
     hook = job.hook
-    return Sampled(len(line) + 1, weigh(hook.body_of(line)), hook.model_of(line), hook.bound_of(line))
+    try:
+        bound = hook.bound_of(line)
+    except msgspec.ValidationError:  # the vendor will say that this is no number; nothing is sent or known by it
+        bound = None
+    return Sampled(len(line) + 1, weigh(hook.body_of(line)), hook.model_of(line), bound)
 
 
 # -- earlier jobs ----------------------------------------------------------------------------------------------------
