@@ -163,7 +163,14 @@ def _make_way(job: Job, on_change: OnChange) -> None:
             uri=job.folder.uri,
         )
     job.refresh()
-    cancelled = stop(job)
+    if job.is_offline and any(shard.phase in ("submitted", "unknown") for shard in job.manifest.shards):
+        raise ChangedError(
+            f"the question or its source changed since {job.folder.uri!r} was begun, and batches of it may run at the "
+            "vendor: an estimate cancels nothing. Nothing was sent. Let them end, or cancel them, or estimate in "
+            "another task or run.",
+            uri=job.folder.uri,
+        )
+    cancelled = [] if job.is_offline else stop(job)
     moved = job.folder.supersede()
     job.log.warning(
         "The question or its source changed: the old job was moved to %s, %d live batches of it were cancelled (what "

@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_llmbatch.core.texts import weigh
 from airflow_provider_llmbatch.engine import expect
 from airflow_provider_llmbatch.engine.estimate import PIECES, estimate
+from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.folder import LocalFolder
 from tests.bench import served
 
@@ -77,6 +78,16 @@ def test_a_large_job_is_read_in_a_few_pieces(bench, tmp_path, monkeypatch):
 
     assert PIECES <= len(read) <= 2 * PIECES  # the last line of a piece may end in the next one
     assert found.cost_usd.at_most > 0
+
+
+def test_a_request_file_that_was_cut_off_is_said_to_be(bench, tmp_path):
+    job = make(bench, tmp_path, [short(number) for number in range(20)])
+    shards = (expect(job), job.manifest.rounds[0].prepared.shards)[1]
+    (path,) = tmp_path.glob("job/requests/*")
+    path.write_bytes(path.read_bytes()[:-9])
+
+    with pytest.raises(ManifestError, match=r"r1-00000\.jsonl' ends within a line"):
+        estimate(job, 1, shards)
 
 
 @pytest.mark.parametrize("bench", ["openai"], indirect=True)

@@ -78,6 +78,26 @@ def test_an_estimate_needs_no_key_that_works(task, vendor, emulator):
     assert task(estimate_only=True).execute(context())["status"] == "estimated"
 
 
+def test_an_estimate_of_another_question_is_another_one_and_still_sends_nothing(task, emulator):
+    first = task(estimate_only=True).execute(context())
+    second = task(estimate_only=True, prompt="In a word: {{ record.text }}").execute(context())
+
+    assert second["job_uri"] == first["job_uri"]
+    assert second["estimate"]["input_tokens"] != first["estimate"]["input_tokens"]
+    assert emulator.calls() == []
+
+
+def test_an_estimate_of_another_question_never_cancels_what_runs(task, emulator):
+    emulator.set_options(batch_seconds=10_000_000)
+    task(wait_for_completion=False).execute(context())
+    before = len(emulator.calls())
+
+    with pytest.raises(AirflowFailException, match="an estimate cancels nothing"):
+        task(estimate_only=True, prompt="In a word: {{ record.text }}").execute(context())
+
+    assert len(emulator.calls()) == before
+
+
 def test_what_was_estimated_is_sent_by_the_same_task_as_it_was_prepared(task, emulator):
     told = task(estimate_only=True).execute(context())
     requests = {path: path.read_bytes() for path in folder_of(told).glob("requests/*")}
