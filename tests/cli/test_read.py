@@ -140,7 +140,7 @@ def test_no_record_and_no_key_is_shown(run, submit, base):
     ("argv", "code", "message"),
     [
         ([], 2, "required"),
-        (["estimate", "file:///nowhere"], 2, "invalid choice"),
+        (["price", "file:///nowhere"], 2, "invalid choice"),
         (["jobs", "file:///nowhere"], 2, "there is no folder"),
         (["jobs", "nope://bucket/x"], 2, "there is no folder"),
         (["show", "file:///nowhere"], 1, "there is no job at"),
