@@ -41,8 +41,6 @@ def estimate_first(job: Job) -> Estimate:
         if not job.manifest.batch_ids:
             job.folder.expect(found)
         job.log.info("%s", in_words(found))
-        if found.unpriced:
-            job.log.warning("No price is known for %s: the cost is unknown, not zero.", ", ".join(found.unpriced))
     return found
 
 
@@ -201,7 +199,8 @@ def facts(estimate: Estimate) -> dict[str, Any]:
 def in_words(estimate: Estimate) -> str:
     """Say what *estimate* says, in one line."""
     cost, sync = estimate.cost_usd, estimate.sync_cost_usd
-    price = f"{_range(cost)} in batches, {_range(sync)} without" if cost and sync else "cost unknown"
+    unknown = f"cost unknown, since no price is known for {', '.join(estimate.unpriced)}"
+    price = f"{_range(cost)} in batches, {_range(sync)} without" if cost and sync else unknown
     return (
         f"Estimate of round {estimate.round}: {estimate.requests:,} requests, {_count(estimate.input_tokens)} tokens "
         f"in, {_count(estimate.output_tokens)} out; {price} (by {basis(estimate)})"
