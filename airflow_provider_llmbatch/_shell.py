@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llmbatch._compat import AirflowException, AirflowFailException, Context, Log, conf
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
+    CostCapError,
     CredentialError,
     IncompleteError,
     InputError,
@@ -29,7 +30,14 @@ PATIENCE = timedelta(hours=26)
 """Both vendors promise 24 h and end late."""
 REMEMBERED = 30 * 24 * 60 * 60
 """Seconds after which neither vendor knows a batch any more (FACTS §0)."""
-NO_RETRY_HELPS = (InputError, RejectedError, CredentialError, BudgetExhaustedError, IncompleteError)
+NO_RETRY_HELPS = (
+    InputError,
+    RejectedError,
+    CredentialError,
+    BudgetExhaustedError,
+    IncompleteError,
+    CostCapError,
+)
 LOCAL_EXECUTORS = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor"})
 
 

@@ -14,6 +14,7 @@ Two questions decide the tree: was money spent, and will trying again help?
     │   └── UnavailableError          5xx, timeout, reset: the call may or may not have been carried out
     ├── RunError                      after submission; the message names what is kept
     │   ├── DeadlineError · CancelledError · IncompleteError · TransferError
+    ├── CostCapError                  the job would cost more than max_cost_usd: raise it, or ask less
     └── ManifestError                 a document is there and cannot be read: never the same as "not there"
 
 A message says what happened, which ids, what is kept, and what the next try will do.
@@ -137,6 +138,10 @@ class IncompleteError(RunError):
 
 class TransferError(RunError):
     """A download was cut short or does not have the announced size. Nothing was landed."""
+
+
+class CostCapError(LLMBatchError):
+    """The job would cost more than ``max_cost_usd``, or nobody can say what it would. What was paid for is kept."""
 
 
 class ManifestError(LLMBatchError):

@@ -27,6 +27,8 @@ HOME = HERE.parent / ".demo"
 LOG = HOME / "logs" / "airflow.log"
 DAG_ID = "example_label_docstrings"
 BATCH = re.compile(r"Batch \S+ [-(].*?(?= +\[)")
+EVERY = 20
+"""Of so many records one goes first, as a trial: how long answers are, nobody knows before some were given."""
 
 
 def main() -> int:
@@ -40,8 +42,12 @@ def main() -> int:
     with emulator() as url, progress(screen):
         os.environ.update(settings(url))
         print(f"\nThe emulator is at {url}. Airflow starts; its own log is {relative(LOG)}\n", file=screen)
-        state = run_dag()
-    if state != "success":
+        print(f"A trial with one record of every {EVERY}:", file=screen)
+        states = [run_dag(every=EVERY)]
+        print("All records:", file=screen)
+        states.append(run_dag(every=1))
+    state = next((state for state in states if state != "success"), None)
+    if state is not None:
         print(f"\nThe run ended as {state!r}; the reason is in {relative(LOG)}", file=screen)
         return 1
     for task_id, output in (("openai", "openai.jsonl"), ("anthropic", "anthropic.csv")):
@@ -139,35 +145,54 @@ def settings(url: str) -> dict[str, str]:
     }
 
 
-def run_dag() -> str:
-    """Make a database and run the DAG in this process; triggers run in line."""
+def run_dag(every: int) -> str:
+    """Make a database and run the DAG in this process, on one record of *every*; triggers run in line."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import initdb
 
     initdb()
-    return str(DagBag(HERE).dags[DAG_ID].test().state)
+    return str(DagBag(HERE).dags[DAG_ID].test(run_conf={"every": every}).state)
 
 
 def report(task_id: str, output: Path, screen: TextIO) -> None:
-    (path,) = HOME.glob(f"llmbatch/{DAG_ID}/*/{task_id}/summary.json")
-    summary = json.loads(path.read_bytes())
-    print(f"\n{summary['vendor']}: {summary['model']}", file=screen)
-    for name, value in facts(summary, output):
+    trial, job = sorted(map(read_job, HOME.glob(f"llmbatch/{DAG_ID}/*/{task_id}")), key=lambda job: job["requests"])
+    print(f"\n{job['vendor']}: {job['model']}", file=screen)
+    for name, value in facts(trial, job, output):
         print(f"  {name:<9}{value}", file=screen)
     for row in some_rows(output):
         text = textwrap.shorten(row["text"], 60, placeholder=" ...")
         print(f"    {row['name']:<34.34} {row['llm_output']:<10.10} {text}", file=screen)
 
 
-def facts(summary: dict[str, Any], output: Path) -> Iterator[tuple[str, str]]:
-    counts, usage = summary["counts"], summary["usage"]
-    batches = len(summary["batch_ids"])
-    yield "records", f"{counts['total']:,} in {batches} batches, {summary['rounds']} rounds"
+def read_job(folder: Path) -> dict[str, Any]:
+    """Return what a job was expected to take and what it took."""
+    estimate, summary = (json.loads((folder / f"{name}.json").read_bytes()) for name in ("estimate", "summary"))
+    return {"estimate": estimate, "requests": estimate["requests"], **summary}
+
+
+def facts(trial: dict[str, Any], job: dict[str, Any], output: Path) -> Iterator[tuple[str, str]]:
+    counts, usage, estimate = job["counts"], job["usage"], job["estimate"]
+    given, made = estimate["input_tokens"]["expected"], estimate["output_tokens"]["expected"]
+    cost = estimate["cost_usd"]
+    yield "records", f"{counts['total']:,} in {len(job['batch_ids'])} batches, {job['rounds']} rounds"
     yield "verdicts", ", ".join(f"{n:,} {name}" for name, n in counts.items() if n and name != "total")
+    yield "trial", f"{trial['requests']:,} requests; its input, with nothing to learn from, was {off(*inputs(trial))}"
+    yield "estimate", f"{given:,} tokens in, {made:,} out; {dollars(cost['expected'])} ± {dollars(cost['error'])}"
     yield "tokens", f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out"
-    yield "cost", f"{dollars(summary['cost_usd'])} at batch prices, {dollars(summary['sync_cost_usd'])} without"
-    yield "time", f"{summary['seconds']:.1f} s"
+    yield "cost", f"{dollars(job['cost_usd'])} at batch prices, {dollars(job['sync_cost_usd'])} without"
+    yield "off", f"the estimate was {off(cost['expected'], job['cost_usd'])}"
+    yield "time", f"{job['seconds']:.1f} s"
     yield "output", relative(output)
+
+
+def inputs(job: dict[str, Any]) -> tuple[int, int]:
+    return job["estimate"]["input_tokens"]["expected"], job["usage"]["input_tokens"]
+
+
+def off(expected: str | float, actual: str | float) -> str:
+    """Say by how much an estimate was wrong."""
+    share = float(expected) / float(actual) - 1
+    return f"{abs(share):.1%} too {'high' if share > 0 else 'low'}"
 
 
 def dollars(amount: str | None) -> str:

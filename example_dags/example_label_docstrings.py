@@ -57,12 +57,14 @@ def library() -> Iterator[dict[str, str]]:
             yield from docstrings(ast.parse(path.read_bytes()), module, module)
 
 
-@dag(schedule=None, catchup=False, max_active_runs=1, params={"folder": FOLDER}, tags=["example", "llmbatch"])
+@dag(
+    schedule=None, catchup=False, max_active_runs=1, params={"folder": FOLDER, "every": 1}, tags=["example", "llmbatch"]
+)
 def example_label_docstrings():
     @task
     def collect(params: dict | None = None) -> int:
-        """Write the records twice, to show both formats."""
-        records = list({record["name"]: record for record in library()}.values())
+        """Write the records, or one of every few for a trial, twice: to show both formats."""
+        records = list({record["name"]: record for record in library()}.values())[:: params["every"]]
         folder = ObjectStoragePath(params["folder"])
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "docstrings.jsonl").open("w") as jsonl, (folder / "docstrings.csv").open("w") as table:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -101,6 +102,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar is_warmed: prepared, round 1: the first shard is a single request that fills the vendor's prompt cache; the
         others wait until it is collected.
     :ivar by: reopened: the task instance that asked for it.
+    :ivar cost_usd: collected: what the answers cost, where a cap made somebody add it up.
     """
 
     schema: int
@@ -127,6 +129,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queues: dict[str, int] = {}
     is_warmed: bool = False
     by: str | None = None
+    cost_usd: Decimal | None = None
 
     def __post_init__(self) -> None:
         if (self.kind in _OF_ROUND) != (self.shard is None):
@@ -215,6 +218,7 @@ class ShardState:
     collected_at: float | None = None
     batch: Batch | None = None
     tally: Tally | None = None
+    cost_usd: Decimal | None = None
 
     @property
     def name(self) -> str:
@@ -362,3 +366,4 @@ def _go_on(state: ShardState, attempts: dict[int, dict[str, Event]]) -> None:
         state.batch, state.ended_at = seen["ended"].batch, seen["ended"].at
     if "collected" in seen:
         state.tally, state.collected_at = seen["collected"].tally, seen["collected"].at
+        state.cost_usd = seen["collected"].cost_usd

@@ -9,9 +9,14 @@ done again. A retry, a cleared task, a resumed deferral and a crash are all the 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from airflow_provider_llmbatch.core.estimate import Estimate
 from airflow_provider_llmbatch.core.manifest import ShardState
+from airflow_provider_llmbatch.engine.cap import check_first, check_held
 from airflow_provider_llmbatch.engine.claim import claim_output
 from airflow_provider_llmbatch.engine.collect import collect, gone, stopped
+from airflow_provider_llmbatch.engine.estimate import estimate_first
 from airflow_provider_llmbatch.engine.finish import finish
 from airflow_provider_llmbatch.engine.job import Done, Job, Wait
 from airflow_provider_llmbatch.engine.prepare import prepare_first, prepare_next
@@ -19,7 +24,7 @@ from airflow_provider_llmbatch.engine.prices import own_prices
 from airflow_provider_llmbatch.engine.settle import grace_end, patiently
 from airflow_provider_llmbatch.engine.submit import submit
 from airflow_provider_llmbatch.engine.window import CHECK_EVERY, room_for
-from airflow_provider_llmbatch.exceptions import DeadlineError
+from airflow_provider_llmbatch.exceptions import CostCapError, DeadlineError, IncompleteError
 from airflow_provider_llmbatch.storage.tables import check_output
 
 SEARCH_EVERY = 60.0
@@ -32,21 +37,36 @@ def advance(job: Job) -> Wait | Done:
     :raises LLMBatchError: It cannot go on; the message says what is kept and what the next try will do.
     """
     prepare(job)
+    check_first(job)
     while True:
         unseen = collect(job)
         if job.stops:
             raise stopped(job)
         watched = submit(job)
         if not job.manifest.rounds[-1].is_collected:
+            check_held(job)
             return _wait(job, watched, unseen)
-        if not prepare_next(job):
+        try:
+            has_more = prepare_next(job)
+        except CostCapError:
+            with suppress(IncompleteError):
+                finish(job)  # what is paid for is of use as it is
+            raise
+        if not has_more:
             return Done(finish(job))
 
 
 def start(job: Job) -> None:
     """Prepare the job if that was not done, and send what may be sent now."""
     prepare(job)
+    check_first(job)
     submit(job, rooms=("free", "soon"))  # nobody comes back when the vendor has checked the first ones
+
+
+def expect(job: Job) -> Estimate:
+    """Prepare the job if that was not done, and return what its first round will take. Nothing is sent."""
+    prepare(job)
+    return estimate_first(job)
 
 
 def prepare(job: Job) -> None:
@@ -55,7 +75,8 @@ def prepare(job: Job) -> None:
     if not job.refresh().rounds:
         check_output(job.terms.output_uri)
         own_prices()
-        patiently(job, job.hook.preflight)
+        if not job.is_offline:
+            patiently(job, job.hook.preflight)
         prepare_first(job)
 
 
@@ -101,4 +122,4 @@ def _too_late(job: Job, open_ids: list[str]) -> DeadlineError:
     )
 
 
-__all__ = ["Done", "Job", "Wait", "advance", "start"]
+__all__ = ["Done", "Job", "Wait", "advance", "expect", "start"]

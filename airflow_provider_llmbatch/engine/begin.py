@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from airflow_provider_llmbatch.core.requests import job_id
+from airflow_provider_llmbatch.core.rows import money
 from airflow_provider_llmbatch.engine.job import Job, Plan, Terms
 from airflow_provider_llmbatch.engine.submit import stop
 from airflow_provider_llmbatch.exceptions import ChangedError, ManifestError
@@ -101,7 +102,10 @@ def resume(uri: str, terms: Terms | None = None, **seams: Any) -> Job:
             uri=uri,
         )
     terms = terms or Terms(
-        output_uri=spec.output_uri, max_rounds=spec.max_rounds, max_failed_ratio=spec.max_failed_ratio
+        output_uri=spec.output_uri,
+        max_rounds=spec.max_rounds,
+        max_failed_ratio=spec.max_failed_ratio,
+        max_cost_usd=spec.cap,
     )
     hook = load_hook(spec.vendor, spec.conn_id)
     return Job(folder=folder, spec=spec, hook=hook, terms=terms, question=folder.question(), **seams)
@@ -144,6 +148,7 @@ def _spec(
         output_uri=terms.output_uri,
         max_rounds=terms.max_rounds,
         max_failed_ratio=terms.max_failed_ratio,
+        max_cost_usd=msgspec.UNSET if terms.max_cost_usd is None else money(terms.max_cost_usd),
         **asdict(identity),
         generation=generation,
         **facts,
@@ -158,7 +163,14 @@ def _make_way(job: Job, on_change: OnChange) -> None:
             uri=job.folder.uri,
         )
     job.refresh()
-    cancelled = stop(job)
+    if job.is_offline and any(shard.phase in ("submitted", "unknown") for shard in job.manifest.shards):
+        raise ChangedError(
+            f"the question or its source changed since {job.folder.uri!r} was begun, and batches of it may run at the "
+            "vendor: an estimate cancels nothing. Nothing was sent. Let them end, or cancel them, or estimate in "
+            "another task or run.",
+            uri=job.folder.uri,
+        )
+    cancelled = [] if job.is_offline else stop(job)
     moved = job.folder.supersede()
     job.log.warning(
         "The question or its source changed: the old job was moved to %s, %d live batches of it were cancelled (what "

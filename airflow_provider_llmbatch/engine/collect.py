@@ -14,6 +14,7 @@ from typing import TypeAlias
 from airflow_provider_llmbatch.core.batches import LAG_SECONDS, Batch
 from airflow_provider_llmbatch.core.manifest import ShardState, Tally
 from airflow_provider_llmbatch.engine.apart import Crew, helpers
+from airflow_provider_llmbatch.engine.cap import cost_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.landing import Landing, land
 from airflow_provider_llmbatch.engine.settle import patiently
@@ -134,7 +135,7 @@ def _take(job: Job, fetched: _Fetched) -> None:
             _download(job, batch, fetched.path)
             landing = land(job, shard, fetched.path)
     job.landings[shard.name] = landing
-    if job.record("collected", shard, batch_id=batch.batch_id, tally=landing.tally):
+    if job.record("collected", shard, batch_id=batch.batch_id, tally=landing.tally, cost_usd=cost_of(job, shard)):
         job.stops.update(landing.tally.stops)
     _report(job, shard, landing.tally)
 

@@ -169,6 +169,7 @@ def _summary(job: Job, totals: Totals, till: Till, discount: str, output_uri: st
         "rounds": len(job.manifest.rounds),
         "batch_ids": job.manifest.batch_ids,
         "usage": totals.usage.as_summary(),
+        "estimate_usd": _estimate(job),
         "cost_usd": text(totals.cost),
         "sync_cost_usd": text(till.standard),
         "saved_usd": text(saved),
@@ -181,6 +182,12 @@ def _summary(job: Job, totals: Totals, till: Till, discount: str, output_uri: st
         "completed_at": iso(completed),
         "seconds": round(completed - submitted, 1) if completed and submitted else None,
     }
+
+
+def _estimate(job: Job) -> dict[str, str | None] | None:
+    """Return what the job was expected to cost before anything of it was sent."""
+    estimate = job.folder.estimate()
+    return None if estimate is None else estimate.in_short()
 
 
 def _judge(job: Job, totals: Totals, output_uri: str) -> None:

@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_llmbatch._compat import Log
+from airflow_provider_llmbatch.core.estimate import Estimate
 from airflow_provider_llmbatch.core.manifest import SCHEMA, Event, Kind, Manifest, ShardState, fold
 from airflow_provider_llmbatch.core.reader import reader
 from airflow_provider_llmbatch.core.repairs import Repair
@@ -54,6 +56,7 @@ class Terms:
     :ivar output_type: The type behind the question's output schema, where this process has it.
     :ivar repair: Makes another record of one whose question has to change; ``None`` gives it up.
     :ivar fallback_model: Model for rows that keep failing, without the vendor.
+    :ivar max_cost_usd: What the whole job may cost, in US dollars; ``None``: no cap.
     :ivar patience: Seconds from a round's first submission until the job gives up waiting for it.
     """
 
@@ -65,6 +68,7 @@ class Terms:
     output_type: Any = None
     repair: Repair | None = None
     fallback_model: str | None = None
+    max_cost_usd: Decimal | None = None
     patience: float = 26 * 60 * 60
 
 
@@ -76,6 +80,7 @@ class Job:
     :ivar question: ``None`` where an earlier release did not write it down.
     :ivar context: Names that the question's templates may use besides ``record``.
     :ivar was_begun: Whether another process may have worked on it before.
+    :ivar is_offline: The vendor is not called: this process only prepares.
     :ivar is_stopped: The task was killed: this process may collect what it paid for, and sends nothing more.
     :ivar stops: Rows, collected by this call, that only more budget or another key can help, by error code.
     :ivar landings: What this process made of the results of shards, by their names.
@@ -84,6 +89,8 @@ class Job:
     :ivar takes_text: Whether an answer is its text, and nothing more was asked for.
     :ivar checked: Open batches that the vendor has looked through and takes.
     :ivar names_seen: The custom ids that ended batches begin with, where those may be ours.
+    :ivar estimates: What rounds were estimated to take, by their number, as far as this process asked.
+    :ivar costs: What shards cost whose collection says nothing of it, by their names.
     :ivar clock: Epoch seconds; a test may bring its own, and its own *sleep*.
     """
 
@@ -98,12 +105,15 @@ class Job:
     sleep: Callable[[float], None] = time.sleep
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     was_begun: bool = True
+    is_offline: bool = False
     is_stopped: bool = False
     manifest: Manifest = field(default_factory=Manifest)
     checked: set[str] = field(default_factory=set)
     names_seen: dict[str, list[str]] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
     landings: dict[str, Landing] = field(default_factory=dict)
+    estimates: dict[int, Estimate] = field(default_factory=dict)
+    costs: dict[str, Decimal] = field(default_factory=dict)
     _scratch: TemporaryDirectory[str] | None = None
     prices: PriceList = field(init=False)
     validate: Callable[[str], Any] | None = field(init=False, default=None)

@@ -11,6 +11,7 @@ from airflow_provider_llmbatch.core.requests import SAME, Requests, custom_id
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
 from airflow_provider_llmbatch.engine.asking import Asker
+from airflow_provider_llmbatch.engine.cap import check_round
 from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.twins import Ledger, Repeats, write_twins
 from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests, records_of
@@ -150,6 +151,7 @@ def prepare_next(job: Job) -> bool:
         made = shards.close()
     if not made:
         return False
+    check_round(job, following, made)
     job.record("prepared", round_=following, shards=made)
     _announce(job, following, made)
     return True

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from airflow_provider_llmbatch.core.limits import BYTES_PER_TOKEN, Limits
 from airflow_provider_llmbatch.core.manifest import QUEUE_FULL, Event, ShardState
 from airflow_provider_llmbatch.core.shards import Shard
+from airflow_provider_llmbatch.engine.cap import has_room
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.exceptions import BusyError, LLMBatchError, RequestTooLargeError
 
@@ -49,7 +50,7 @@ def read_queues(job: Job) -> dict[str, int]:
 
     It is a help and nothing else: if it cannot be read, a warning says so, once, and the job goes on without it.
     """
-    if job.terms.max_enqueued_tokens is not None or job.hook.settings.admin_key is None:
+    if job.is_offline or job.terms.max_enqueued_tokens is not None or job.hook.settings.admin_key is None:
         return {}
     try:
         return job.hook.read_queues()
@@ -65,7 +66,9 @@ def limit_of(job: Job, shard: ShardState) -> int | None:
 
 
 def room_for(job: Job, shard: ShardState) -> Room:
-    """Return whether *shard* may be sent beside what is at the vendor. Where nothing is, it may."""
+    """Return whether *shard* may be sent beside what is at the vendor. Where nothing is, it may, within the cap."""
+    if not has_room(job, shard):
+        return "none"
     terms = job.terms
     warming = job.manifest.rounds[-1].warming
     if warming is not None and warming.name != shard.name:

@@ -67,6 +67,16 @@ def cap_of_line(line: bytes) -> int | None:
     return cap if isinstance(cap, int) else None
 
 
+def bound_of_line(line: bytes) -> int | None:
+    """Return how many tokens of output *line* may cost: vectors and scores are none, and of ``best_of`` all are."""
+    request = msgspec.json.decode(line, type=Line)
+    if request.url not in CAPS:
+        return 0
+    cap = cap_of_line(line)
+    best_of = _read(msgspec.json.decode(request.body, type=_Body), "best_of")
+    return cap * best_of if cap is not None and isinstance(best_of, int) else cap
+
+
 def _change(body: _Body, url: str, change: Change) -> None:
     if change.model is not None:
         body["model"] = _raw(change.model)

@@ -74,6 +74,7 @@ class AnthropicBatchHook(SdkHook):
     page_size = 1_000
     has_metadata = False
     marks_cache = True
+    token_factor = 1.3  # since Claude 4.7 (FACTS §5.3)
     LIMITS = Limits(
         max_requests=100_000,
         max_bytes=256_000_000,

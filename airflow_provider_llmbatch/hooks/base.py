@@ -8,7 +8,7 @@ bytes: :meth:`BatchHook.run` drives them in a worker, :meth:`BatchHook.arun` in 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -247,6 +247,17 @@ class BatchHook(BaseHook, ABC):
     def model_of(self, line: bytes) -> str:
         """Return the model that the request *line* asks."""
         return ""
+
+    token_factor: ClassVar[float] = 1.0
+    """Tokens that the vendor makes of a text, to one of OpenAI's ``o200k``; about."""
+
+    def body_of(self, line: bytes) -> Mapping[str, Any]:
+        """Return what the request *line* asks, in the vendor's words."""
+        return {}
+
+    def bound_of(self, line: bytes) -> int | None:
+        """Return how many tokens of output the request *line* may cost; 0: it has none; ``None``: no bound is set."""
+        return self.cap_of(line)
 
     def cache_shortfall(self, line: bytes) -> str | None:
         """Return why nothing of *line* will be cached, without its text; ``None``: as far as we know, it will."""

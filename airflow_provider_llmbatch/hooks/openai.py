@@ -22,7 +22,7 @@ from airflow_provider_llmbatch.exceptions import BusyError, InputError, NotFound
 from airflow_provider_llmbatch.hooks._openai_answers import read_answer
 from airflow_provider_llmbatch.hooks._openai_batches import read_batch
 from airflow_provider_llmbatch.hooks._openai_errors import GENERIC, QUEUE_FULL, REMEDIES
-from airflow_provider_llmbatch.hooks._openai_lines import Line, cap_of_line, change_line, make_line
+from airflow_provider_llmbatch.hooks._openai_lines import Line, bound_of_line, cap_of_line, change_line, make_line
 from airflow_provider_llmbatch.hooks._openai_plain import read_plain
 from airflow_provider_llmbatch.hooks.calls import Call, Marker, Page, Steps
 from airflow_provider_llmbatch.hooks.sdk import SdkHook, unpack
@@ -109,6 +109,9 @@ class OpenAIBatchHook(SdkHook):
 
     def cap_of(self, line: bytes) -> int | None:
         return cap_of_line(line)
+
+    def bound_of(self, line: bytes) -> int | None:
+        return bound_of_line(line)
 
     def stage(self, path: Path, name: str) -> dict[str, str]:
         client = self.client.with_options(max_retries=0)

@@ -179,6 +179,11 @@ class SdkHook(BatchHook):
         request = msgspec.json.decode(line, type=_Asked)
         return (request.body or request.params or _Model()).model
 
+    def body_of(self, line: bytes) -> Mapping[str, Any]:
+        request = msgspec.json.decode(line)
+        body: Mapping[str, Any] = request.get("body") or request.get("params") or {}
+        return body
+
     def fetch(self, files: Mapping[str, int | None], target: Path) -> None:
         """Download *files*, one after the other, into one local file, each ending with a newline.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llmbatch._compat import BaseOperator, Context, XComArg, conf, deprecated_names
@@ -19,6 +20,7 @@ from airflow_provider_llmbatch._shell import (
     waiting_for,
 )
 from airflow_provider_llmbatch.exceptions import InputError
+from airflow_provider_llmbatch.operators._words import estimated, in_short, submitted
 from airflow_provider_llmbatch.sources import sealed
 from airflow_provider_llmbatch.vendors import load_hook, split_model
 
@@ -47,6 +49,10 @@ class JobShell(BaseOperator):
         :mod:`airflow_provider_llmbatch.core.repairs`.
     :param fallback_model: A model of the same vendor for the rows that keep failing: it is asked in the last round,
         and as soon as the first one can do no more. (templated)
+    :param max_cost_usd: What the whole job may cost, in US dollars. What could take it above that is not sent: the task
+        fails before the first paid call, before a round or between batches, with the numbers and with everything kept.
+        Raise the cap and clear the task to go on. Default: none; for a task that continues another's job, the cap that
+        the job was begun with. (templated)
     :param max_active_batches: Batches of this job at the vendor at once. Default: no limit.
     :param max_enqueued_tokens: Tokens of this job's prompts in one of the vendor's queues at once; batches are cut so
         that each fits. Default: what the vendor says, if the connection has an ``admin_key`` to ask it with or once it
@@ -66,6 +72,7 @@ class JobShell(BaseOperator):
         output_type: Any = None,
         repair: Repair | None = None,
         fallback_model: str | None = None,
+        max_cost_usd: float | str | Decimal | None = None,
         max_active_batches: int | None = None,
         max_enqueued_tokens: int | None = None,
         deadline: timedelta | float = PATIENCE,
@@ -81,6 +88,7 @@ class JobShell(BaseOperator):
         self.output_type = output_type
         self.repair = repair
         self.fallback_model = fallback_model
+        self.max_cost_usd = max_cost_usd
         self.max_active_batches = max_active_batches
         self.max_enqueued_tokens = max_enqueued_tokens
         self.deadline = deadline
@@ -110,8 +118,23 @@ class JobShell(BaseOperator):
             output_type=self.output_type,
             repair=self.repair,
             fallback_model=self._fallback(),
+            max_cost_usd=self._cap(),
             patience=patience,
         )
+
+    def _cap(self) -> Decimal | None:
+        if self.max_cost_usd is None:
+            return None
+        try:
+            cap = Decimal(str(self.max_cost_usd))
+        except InvalidOperation:
+            cap = Decimal("NaN")
+        if not cap.is_finite() or cap < 0:
+            raise InputError(
+                f"max_cost_usd={self.max_cost_usd!r} must be US dollars, such as 25 or '0.50', or None for no cap. "
+                "Nothing was sent."
+            )
+        return cap
 
     def _fallback(self) -> str | None:
         """Return the fallback model without its vendor."""
@@ -151,15 +174,19 @@ class JobShell(BaseOperator):
 
     def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral, from the job's folder alone: an edited DAG file does not change what was asked."""
-        from airflow_provider_llmbatch.engine.begin import resume
-
         with airflow_errors():
             if not event or not event.get("job_uri"):
                 raise InputError(
                     f"the trigger's event {event!r} names no job. Nothing is lost or sent; clear the task to go on."
                 )
-            job = resume(str(event["job_uri"]), self._terms(), context=names_of(context), log=self.log)
+            job = self._open(str(event["job_uri"]), context)
             return self._finish(job, identity_of(context))
+
+    def _open(self, uri: str, context: Context) -> Job:
+        """Open a job from its folder alone."""
+        from airflow_provider_llmbatch.engine.begin import resume
+
+        return resume(uri, self._terms(), context=names_of(context), log=self.log)
 
     def on_kill(self) -> None:
         """Ask the vendor to cancel, and return at once: what had finished is collected by the next attempt."""
@@ -205,6 +232,8 @@ class LLMBatchJobOperator(JobShell):
     :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
     :param base_uri: Job folders live under it. Default: ``[llmbatch] base_uri``, else ``$AIRFLOW_HOME/llmbatch``,
         which serves one machine only. (templated)
+    :param estimate_only: Read the source, write and price every request, and send nothing; no call is made to the
+        vendor. It returns the estimate. A later run without it, or a reconcile task, sends what was prepared.
     :param wait_for_completion: ``False``: return after the first submissions; a sensor and
         :class:`~airflow_provider_llmbatch.operators.reconcile.LLMBatchReconcileOperator` do the rest.
     :param on_change: What to do if the question or source changed since an earlier attempt: ``"restart"`` (default;
@@ -213,7 +242,15 @@ class LLMBatchJobOperator(JobShell):
     The other parameters are those of :class:`JobShell`. It returns the job's summary.
     """
 
-    template_fields: Sequence[str] = ("model", "fallback_model", "source", "output_uri", "base_uri", "conn_id")
+    template_fields: Sequence[str] = (
+        "model",
+        "fallback_model",
+        "source",
+        "output_uri",
+        "base_uri",
+        "conn_id",
+        "max_cost_usd",
+    )
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -236,6 +273,7 @@ class LLMBatchJobOperator(JobShell):
         dedupe: bool = True,
         conn_id: str | None = None,
         base_uri: str | None = None,
+        estimate_only: bool = False,
         wait_for_completion: bool = True,
         on_change: OnChange = "restart",
         **kwargs: Any,
@@ -258,6 +296,7 @@ class LLMBatchJobOperator(JobShell):
         self.dedupe = dedupe
         self.conn_id = conn_id
         self.base_uri = base_uri
+        self.estimate_only = estimate_only
         self.wait_for_completion = wait_for_completion
         self.on_change = on_change
 
@@ -268,11 +307,13 @@ class LLMBatchJobOperator(JobShell):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, wait and write; return the summary."""
-        from airflow_provider_llmbatch.engine import start
+        from airflow_provider_llmbatch.engine import expect, start
 
         with airflow_errors():
             identity = identity_of(context)
             job = self._job = self._begin(context, identity)
+            if self.estimate_only:
+                return estimated(job, expect(job))
             if self.wait_for_completion:
                 return self._finish(job, identity)
             start(job)
@@ -324,6 +365,7 @@ class LLMBatchJobOperator(JobShell):
             lookup_since=lookup_since(context),
             context=names_of(context),
             log=self.log,
+            is_offline=self.estimate_only,
         )
 
 
@@ -331,28 +373,3 @@ def names_of(context: Context) -> dict[str, Any]:
     """Return the names that a prompt may use. Connections are not among them: a key does not belong in a prompt."""
     left_out = {"conn", "outlet_events", "inlet_events", *deprecated_names(context)}
     return {name: context[name] for name in context if name not in left_out}  # type: ignore[literal-required]
-
-
-def submitted(job: Job) -> dict[str, Any]:
-    """Return what a task that does not wait hands on: enough to find the job again, a few hundred bytes."""
-    return {
-        "job_uri": job.folder.uri,
-        "output_uri": job.terms.output_uri,
-        "vendor": job.hook.vendor,
-        "model": job.spec.model,
-        "status": "submitted",
-        "counts": {"total": job.manifest.records},
-        "rounds": len(job.manifest.rounds),
-        "batch_ids": job.manifest.batch_ids,
-    }
-
-
-def in_short(summary: Mapping[str, Any]) -> str:
-    """Write a summary for the log, in one line."""
-    counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
-    cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
-    cached = f", {summary['cache_hit_ratio']:.0%} of the input from a cache" if summary["cache_hit_ratio"] else ""
-    return (
-        f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
-        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; {summary['output_uri']}"
-    )

@@ -153,6 +153,18 @@ class Folder:
             raise self._unreadable(name, found) from found
         return found
 
+    def piece(self, name: str, start: int, size: int) -> bytes:
+        """Return *size* bytes of a file from *start* on, or what there is of them.
+
+        :raises ManifestError: It cannot be read.
+        """
+        fs, key = self._at(name)
+        try:
+            data: bytes = fs.cat_file(key, start=start, end=start + size)
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+        return data
+
     def names(self, sub: str) -> list[str]:
         """Return the names in the sub-folder *sub*, sorted; none if it is not there.
 
@@ -280,6 +292,14 @@ class LocalFolder(Folder):
             return (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def piece(self, name: str, start: int, size: int) -> bytes:
+        try:
+            with (self.path / name).open("rb") as file:
+                file.seek(start)
+                return file.read(size)
         except OSError as error:
             raise self._unreadable(name, error) from error
 

@@ -9,18 +9,21 @@ requests/r1-00000-0-499.jsonl  a part of them, if the shard was split
 events/…                       what has happened (core/manifest.py)
 results/r1-00000.jsonl         what came back, byte for byte
 failed/rows.jsonl              the rows that are not `succeeded`
+estimate.json                  what round 1 will take, before anything of it was sent
 prices/00000.json              what the models cost that answered; written with the first output
 summary.json                   what the task returned, and what each round and batch took
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from airflow_provider_llmbatch.core.cost import PriceBook
+from airflow_provider_llmbatch.core.estimate import Estimate
 from airflow_provider_llmbatch.core.manifest import (
     SCHEMA,
     Event,
@@ -37,6 +40,7 @@ SPEC = "job.json"
 QUESTION = "question.json"
 SUMMARY = "summary.json"
 PRICES = "prices"
+ESTIMATE = "estimate.json"
 FAILED = "failed/rows.jsonl"
 SUPERSEDED = "superseded"
 
@@ -51,6 +55,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     :ivar lookup_since: Epoch seconds from which on a lost earlier attempt may have sent something; ``None``: this is
         the first attempt.
     :ivar created_at: Epoch seconds.
+    :ivar max_cost_usd: The task's cap on what the job may cost, as a decimal; left out: there is none.
     """
 
     schema: int = SCHEMA
@@ -72,6 +77,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     created_at: float
     lookup_since: float | None = None
+    max_cost_usd: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def cap(self) -> Decimal | None:
+        """What the job may cost, in US dollars, as the task that began it says."""
+        return Decimal(self.max_cost_usd) if isinstance(self.max_cost_usd, str) else None
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +99,7 @@ class _Prices(msgspec.Struct, frozen=True, kw_only=True):
     books: dict[str, PriceBook]
 
 
-D = TypeVar("D", Spec, _Asked, _Prices)
+D = TypeVar("D", Spec, _Asked, _Prices, Estimate)
 
 
 def job_uri(base_uri: str, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
@@ -167,6 +178,17 @@ class JobFolder:
         """Write *books* down once, so that these models keep their prices in this job."""
         number = len(self.files.names(PRICES))
         self.files.create(f"{PRICES}/{number:05}.json", msgspec.json.encode(_Prices(books=books)))
+
+    def estimate(self) -> Estimate | None:
+        """Return what the first round was estimated to take, or ``None`` if that was not written down.
+
+        :raises ManifestError: ``estimate.json`` is there and cannot be read.
+        """
+        return self._document(ESTIMATE, Estimate, "Restore the file, or delete it: it is then made again.")
+
+    def expect(self, estimate: Estimate) -> None:
+        """Write *estimate* down once: what was known before anything was sent."""
+        self.files.create(ESTIMATE, msgspec.json.format(msgspec.json.encode(estimate), indent=2))
 
     def begin(self, spec: Spec) -> Spec:
         """Write *spec* once and return the one that holds: another attempt may have been faster."""

@@ -140,7 +140,7 @@ def test_no_record_and_no_key_is_shown(run, submit, base):
     ("argv", "code", "message"),
     [
         ([], 2, "required"),
-        (["estimate", "file:///nowhere"], 2, "invalid choice"),
+        (["price", "file:///nowhere"], 2, "invalid choice"),
         (["jobs", "file:///nowhere"], 2, "there is no folder"),
         (["jobs", "nope://bucket/x"], 2, "there is no folder"),
         (["show", "file:///nowhere"], 1, "there is no job at"),
@@ -159,7 +159,7 @@ def test_a_wrong_call_is_told_in_one_line_without_a_traceback(run, argv, code, m
 
 def test_stdout_is_kept_for_the_answer_whatever_others_print(run, submit, monkeypatch):
     uri = submit()
-    kept = "airflow_provider_llmbatch.cli.summary_of"
+    kept = "airflow_provider_llmbatch.cli.read.summary_of"
     monkeypatch.setattr(kept, lambda job: os.write(1, b"a log line of Airflow's\n") and None)
 
     told = run("show", uri, "--json")

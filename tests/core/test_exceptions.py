@@ -10,6 +10,7 @@ from airflow_provider_llmbatch import exceptions
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
     BusyError,
+    CostCapError,
     CredentialError,
     InputError,
     LLMBatchError,
@@ -60,10 +61,11 @@ def test_the_documentation_draws_every_class_and_no_other():
 
 
 def test_whether_anything_was_sent_decides_the_branch():
-    assert subclasses(LLMBatchError) - {InputError, VendorError, RunError, ManifestError} == (
+    assert subclasses(LLMBatchError) - {InputError, VendorError, RunError, CostCapError, ManifestError} == (
         subclasses(InputError) | subclasses(VendorError) | subclasses(RunError)
     )
     assert not subclasses(InputError) & subclasses(VendorError)
+    assert not subclasses(CostCapError)  # a cap stops a job before the first paid call, or after any
     assert not subclasses(ManifestError)
 
 

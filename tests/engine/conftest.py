@@ -36,6 +36,7 @@ class Scene:
     shape: str
     attempt: int = 0
     faults: list[dict[str, Any]] = field(default_factory=lambda: list(ROW_FAULTS))
+    terms: dict[str, Any] = field(default_factory=dict)
 
     def fresh(self) -> None:
         """Forget everything: another folder, an empty vendor."""
@@ -52,7 +53,7 @@ class Scene:
     def job(self) -> Job:
         """Begin the job, or go on with it, as the asking task does."""
         source = str(self.folder / "in.jsonl")
-        return self.bench.job(self.here, source, prompt="Echo {{ record.text }}")
+        return self.bench.job(self.here, source, prompt="Echo {{ record.text }}", terms=self.terms)
 
     def submit(self) -> None:
         """Do what a task does that does not wait."""

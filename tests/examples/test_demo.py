@@ -1,6 +1,7 @@
 """The demo does what it says, and nothing of it outlives it, however it ends."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,9 @@ def test_it_reports_both_vendors_and_leaves_no_process(place):
     assert [line for line in screen.splitlines() if line.startswith(("openai: ", "anthropic: "))]
     assert screen.count(" succeeded\n") >= 2
     assert screen.count(" USD at batch prices") == 2
+    off = [float(share) for share in re.findall(r"the estimate was ([\d.]+)% too", screen)]
+    assert len(off) == 2
+    assert max(off) < 15, screen
     assert until(lambda: not processes_in(place), 5)
 
 

@@ -307,7 +307,7 @@ def test_the_bound_is_changed_under_the_name_that_the_body_uses(endpoint, parts,
 
     again = json.loads(HOOK.revise("id-2-0", request.line, Change(max_tokens=128)).line)["body"]
 
-    assert HOOK.cap_of(request.line) == 64
+    assert HOOK.cap_of(request.line) == HOOK.bound_of(request.line) == 64
     assert {key: value for key, value in again.items() if "max" in key} == {name: 128}
 
 
@@ -317,15 +317,21 @@ def test_a_request_without_a_bound_gets_one_when_it_is_asked_again(endpoint, nam
 
     again = HOOK.revise("id-2-0", request.line, Change(max_tokens=128)).line
 
-    assert HOOK.cap_of(request.line) is None
+    assert HOOK.cap_of(request.line) is HOOK.bound_of(request.line) is None
     assert HOOK.cap_of(again) == json.loads(again)["body"][name] == 128
+
+
+def test_of_several_attempts_at_an_answer_all_are_paid():
+    line = encode(COMPLETIONS, body={"prompt": "Hello", "best_of": 3}).line
+
+    assert (HOOK.cap_of(line), HOOK.bound_of(line)) == (64, 192)
 
 
 @pytest.mark.parametrize("endpoint", [EMBEDDINGS, MODERATIONS])
 def test_where_nothing_is_written_there_is_no_bound_to_change(endpoint):
     request = encode(endpoint, messages=HELLO)
 
-    assert HOOK.cap_of(request.line) is None
+    assert (HOOK.cap_of(request.line), HOOK.bound_of(request.line)) == (None, 0)
     with pytest.raises(InputError, match=r"no max_tokens to change. Nothing was sent"):
         HOOK.revise("id-2-0", request.line, Change(max_tokens=128))
 

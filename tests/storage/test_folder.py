@@ -45,6 +45,15 @@ def test_a_document_is_written_once_and_the_first_one_holds(folder):
     assert folder.read(NAME) == b"first"
 
 
+def test_a_piece_of_a_file_is_read_without_the_rest(folder):
+    folder.create("requests/r1-00000.jsonl", b"0123456789")
+
+    assert folder.piece("requests/r1-00000.jsonl", 0, 4) == b"0123"
+    assert folder.piece("requests/r1-00000.jsonl", 7, 100) == b"789"
+    with pytest.raises(ManifestError, match="cannot be read"):
+        folder.piece("requests/r1-00001.jsonl", 0, 4)
+
+
 def test_an_empty_document_is_a_document(folder):
     assert folder.create(NAME, b"") is True
     assert folder.create(NAME, b"more") is False

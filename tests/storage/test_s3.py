@@ -67,6 +67,13 @@ def test_a_document_is_one_put_with_the_condition_that_there_is_none(folder, s3)
     assert [entry["status"] for entry in puts] == [200, 412, 412]  # the second one asks the store to prove itself
 
 
+def test_a_piece_of_a_file_is_one_get_of_that_piece(folder, s3):
+    folder.create(NAME, b"0123456789")
+
+    assert folder.piece(NAME, 7, 100) == b"789"
+    assert [entry["path"] for entry in s3.log("GET")].count(f"/{BUCKET}/base/job/{NAME}") == 1
+
+
 def test_of_many_writers_at_once_exactly_one_wins(s3):
     writers = 8
     together = Barrier(writers)
