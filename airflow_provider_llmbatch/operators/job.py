@@ -202,6 +202,10 @@ class LLMBatchJobOperator(JobShell):
         filled. Jobs of fewer than 100 requests do not wait.
     :param key: Column that names a record for ever. Default: its position.
     :param dedupe: Ask requests that are the same, word for word, once; every record still gets its row.
+    :param reuse_uri: Folder, on any storage, in which answers are kept for every job and DAG that names it. A request
+        that was answered before, to the last byte, is not asked again: its row has that answer, ``llm_round = 0`` and
+        cost 0. What counts is the folder that the attempt named which wrote the requests. (templated)
+    :param reuse_ttl: Age, by the begin of the job that paid, from which on a kept answer is asked anew. Default: never.
     :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
     :param base_uri: Job folders live under it. Default: ``[llmbatch] base_uri``, else ``$AIRFLOW_HOME/llmbatch``,
         which serves one machine only. (templated)
@@ -213,7 +217,15 @@ class LLMBatchJobOperator(JobShell):
     The other parameters are those of :class:`JobShell`. It returns the job's summary.
     """
 
-    template_fields: Sequence[str] = ("model", "fallback_model", "source", "output_uri", "base_uri", "conn_id")
+    template_fields: Sequence[str] = (
+        "model",
+        "fallback_model",
+        "source",
+        "output_uri",
+        "base_uri",
+        "reuse_uri",
+        "conn_id",
+    )
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -234,6 +246,8 @@ class LLMBatchJobOperator(JobShell):
         warm_cache: bool = False,
         key: str | None = None,
         dedupe: bool = True,
+        reuse_uri: str | None = None,
+        reuse_ttl: timedelta | None = None,
         conn_id: str | None = None,
         base_uri: str | None = None,
         wait_for_completion: bool = True,
@@ -256,6 +270,8 @@ class LLMBatchJobOperator(JobShell):
         self.warm_cache = warm_cache
         self.key = key
         self.dedupe = dedupe
+        self.reuse_uri = reuse_uri
+        self.reuse_ttl = reuse_ttl
         self.conn_id = conn_id
         self.base_uri = base_uri
         self.wait_for_completion = wait_for_completion
@@ -312,6 +328,8 @@ class LLMBatchJobOperator(JobShell):
             key=self.key,
             dedupe=self.dedupe,
             warm_cache=self.warm_cache,
+            reuse_uri=self.reuse_uri,
+            reuse_ttl=self.reuse_ttl.total_seconds() if self.reuse_ttl else None,
         )
         folder = JobFolder(folder_uri(self.base_uri, identity))
         return begin(
@@ -351,8 +369,10 @@ def in_short(summary: Mapping[str, Any]) -> str:
     """Write a summary for the log, in one line."""
     counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
     cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
+    reused = f"{summary['reused']['rows']:,} of them answered before; " if summary.get("reused") else ""
     cached = f", {summary['cache_hit_ratio']:.0%} of the input from a cache" if summary["cache_hit_ratio"] else ""
     return (
         f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
-        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; {summary['output_uri']}"
+        f"{reused}{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; "
+        f"{summary['output_uri']}"
     )

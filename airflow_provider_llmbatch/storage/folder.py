@@ -146,6 +146,21 @@ class Folder:
         found = fs.cat(keys, on_error="return") if keys else {}
         return [self._told(name, found[key]) for name, key in zip(names, keys, strict=True)]
 
+    def read_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        """Return parts of a file, each from its first byte up to its last, or ``None`` if the file is not there.
+
+        :raises ManifestError: It cannot be told, or it cannot be read.
+        """
+        fs, key = self._at(name)
+        starts, ends = zip(*ranges, strict=True)
+        try:
+            parts: list[bytes] = fs.cat_ranges([key] * len(ranges), list(starts), list(ends), on_error="raise")
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+        return parts
+
     def _told(self, name: str, found: bytes | Exception) -> bytes | None:
         if isinstance(found, FileNotFoundError):
             return None
@@ -285,6 +300,15 @@ class LocalFolder(Folder):
 
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         return [self.read(name) for name in names]
+
+    def read_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        try:
+            with (self.path / name).open("rb", buffering=0) as file:
+                return [os.pread(file.fileno(), end - start, start) for start, end in ranges]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(name, error) from error
 
     def names(self, sub: str) -> list[str]:
         try:

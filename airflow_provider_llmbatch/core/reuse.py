@@ -1,0 +1,176 @@
+"""Answers that outlive their job: what names one, and how it lies in a file.
+
+An answer is named by a digest of everything that decides it. Two requests with the same digest are the same question,
+put to the same model at the same address, and its answer was held to the same schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from airflow_provider_llmbatch.core.results import NO_USAGE, Result, Usage
+from airflow_provider_llmbatch.core.rows import COLUMNS, THINKING, Answer
+
+FORMAT = 1
+"""Of digests and files. Another one is another name for every answer."""
+DIGEST = 16
+"""Bytes of a digest."""
+OURS = COLUMNS[2:]
+"""What of a row does not depend on the record's place: all but ``llm_index`` and ``llm_key``."""
+LEAST = 256
+"""No stored answer is shorter: the names of its columns alone take more bytes."""
+
+Digester = Callable[[Sequence[bytes], int], list[bytes]]
+"""Takes lines of consecutive records and the first one's index, and returns their digests."""
+
+_START = len(b'{"digest":"')
+_CUT = b',"llm_status":'
+"""What stands before a row's columns. Inside a text, a quotation mark has a backslash before it."""
+_PAID = _START + 2 * DIGEST + len(b'","paid_usd":')
+_END = b',"llm_cost_usd":"0"}\n'
+"""How a stored answer ends that shows no reasoning."""
+
+_sorted = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder().encode
+
+
+def digester(vendor: str, host: str | None, lane: str, schema: Mapping[str, Any] | None, name: str) -> Digester:
+    """Return what makes the digests of the requests of one lane.
+
+    :param host: ``None`` where it is the vendor's own: an emulator's answers are never a vendor's.
+    :param lane: What all requests of its batch have in common; a vendor's betas are told there, and not in the line.
+    :param schema: What the answer was held to.
+    :param name: The custom ids up to the record's index; they are of one job and not of the question.
+    """
+    facts = blake2b(_sorted([FORMAT, vendor, host, lane, schema]), digest_size=16).digest()
+    start = name.encode()
+
+    def digests(lines: Sequence[bytes], first: int) -> list[bytes]:
+        return [
+            blake2b(line.replace(b"%b%d" % (start, index), b"", 1), digest_size=DIGEST, person=facts).digest()
+            for index, line in enumerate(lines, first)
+        ]
+
+    return digests
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One answer in a store: where it is from, and then the columns of a row that has it and cost nothing.
+
+    The row takes the bytes of its columns as they are.
+
+    :ivar digest: In hex; whoever takes the line can see that it is the one that he meant.
+    :ivar paid_usd: What it cost, all its rounds; ``None``: no price is known.
+    :ivar used: The tokens that this took.
+    """
+
+    digest: str
+    paid_usd: str | None
+    used: Usage
+    llm_status: str = "succeeded"
+    llm_output: Any = None
+    llm_error_code: str | None = None
+    llm_error_message: str | None = None
+    llm_finish_reason: str | None = None
+    llm_model: str | None = None
+    llm_round: int = 0
+    llm_batch_id: str | None = None
+    llm_custom_id: str = ""
+    llm_input_tokens: int = 0
+    llm_cached_input_tokens: int = 0
+    llm_output_tokens: int = 0
+    llm_cost_usd: str = "0"
+    llm_thinking: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Reused(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a row needs to know of a reused answer."""
+
+    llm_index: int
+    llm_output: Any = None
+    llm_finish_reason: str | None = None
+    llm_model: str | None = None
+    llm_batch_id: str | None = None
+    llm_custom_id: str = ""
+    llm_thinking: str | None = None
+
+    def answer(self) -> Answer:
+        """Return what a row shows: an answer of round 0, which took nothing."""
+        result = Result(
+            status="succeeded",
+            output=self.llm_output,
+            finish_reason=self.llm_finish_reason,
+            model=self.llm_model,
+            usage=NO_USAGE,
+            thinking=self.llm_thinking,
+        )
+        return Answer(result, 0, self.llm_batch_id, self.llm_custom_id)
+
+
+_stored = msgspec.json.Decoder(Stored).decode
+
+
+def stored_line(digest: bytes, answer: Answer, used: Usage, paid_usd: str | None) -> bytes:
+    """Return *answer*, which must be a good one, as a line of a store."""
+    result = answer.result
+    stored = Stored(
+        digest=digest.hex(),
+        paid_usd=paid_usd,
+        used=used,
+        llm_output=result.output,
+        llm_finish_reason=result.finish_reason,
+        llm_model=result.model,
+        llm_batch_id=answer.batch_id,
+        llm_custom_id=answer.custom_id,
+        llm_thinking=msgspec.UNSET if result.thinking is None else result.thinking,
+    )
+    return _encode(stored) + b"\n"
+
+
+def as_ours(line: bytes) -> bytes:
+    """Return a stored answer of another release in this one's words."""
+    return _encode(_stored(line)) + b"\n"
+
+
+def is_of(line: bytes, digest: bytes) -> bool:
+    """Return whether *line* is the stored answer of that digest, and whole."""
+    return line[_START : _START + 2 * DIGEST] == digest.hex().encode() and line.endswith(b"}\n")
+
+
+def paid_for(line: bytes) -> bytes:
+    """Return what the stored answer *line* cost, as it stands there: dollars in quotation marks, or ``null``."""
+    return line[_PAID : line.index(b",", _PAID)]
+
+
+def thinks(line: bytes) -> bool:
+    """Return whether the stored answer *line* shows the model's reasoning."""
+    return not line.endswith(_END)
+
+
+def columns_of(line: bytes) -> bytes:
+    """Return the columns of the stored answer *line*, from the comma before them to the end."""
+    return line[line.index(_CUT) :]
+
+
+def beside(index: int, columns: bytes) -> bytes:
+    """Return :func:`columns_of` an answer as those of record *index*, whose key is its index."""
+    return b'{"llm_index":%d,"llm_key":"%d"%b' % (index, index, columns)
+
+
+def index_of(line: bytes) -> int:
+    """Return the index in a line of :func:`beside`."""
+    return int(line[13 : line.index(b",")])
+
+
+def with_key(line: bytes, index: int, key: str) -> bytes:
+    """Return a line of :func:`beside` with another key."""
+    return line.replace(b'"llm_key":"%d"' % index, b'"llm_key":' + _encode(key), 1)
+
+
+def is_a_row(line: bytes) -> bool:
+    """Return whether a line of :func:`beside` has the columns of this release."""
+    return tuple(msgspec.json.decode(line)) in (COLUMNS, (*COLUMNS, THINKING))
