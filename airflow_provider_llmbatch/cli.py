@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from airflow_provider_llmbatch._cli_reuse import add_purge
 from airflow_provider_llmbatch.core.batches import Batch, duration
 from airflow_provider_llmbatch.core.manifest import Manifest, ShardState
 from airflow_provider_llmbatch.engine.begin import resume
@@ -118,6 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--cancel", action="store_true", help="Cancel those that run and are surely ours.")
     sweep.add_argument("--json", action="store_true", help="One JSON object per line.")
     sweep.set_defaults(run=_sweep)
+    add_purge(commands)
     return parser
 
 
@@ -296,9 +298,13 @@ def _price_of_a_reset(job: Job) -> str:
         return "nothing of it was sent, so a reset costs nothing."
     summary = summary_of(job)
     cost = f" They cost {_money(summary)}." if summary else ""
+    reused = job.manifest.reused
+    kept = (
+        f" Answers that are kept in {reused.uri} are not asked again: purge them, or drop reuse_uri." if reused else ""
+    )
     return (
         f"{asked:,} requests were sent in {len(job.manifest.batch_ids)} batches.{cost} After a reset every record is "
-        "asked, and paid, again; what was paid stays paid."
+        f"asked, and paid, again; what was paid stays paid.{kept}"
     )
 
 
