@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from airflow_provider_llmbatch.core.reuse import DIGEST, FORMAT, OURS, is_of
+from airflow_provider_llmbatch.core.reuse import DIGEST, FORMAT, OURS, are_of
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.folder import Folder, open_folder
 
@@ -189,24 +189,22 @@ class Segment:
             found = ((digest, _seek(file, start, count, digest)) for digest in digests)
             return {digest: place for digest, place in found if place is not None}
 
-    def read(self, digests: Iterable[bytes], places: Places) -> dict[bytes, bytes]:
-        """Return the lines of *digests*, which lie at *places*, in their order here. Neighbours are read in one go.
+    def read(self, places: Places) -> list[bytes]:
+        """Return the lines at *places*, which must be in their order here. Neighbours are read in one go.
 
         :raises LostError: The segment is gone.
         :raises ManifestError: What lies there is not what the index says.
         """
-        lines: dict[bytes, bytes] = {}
-        for runs in _batches(_runs(sorted(digests, key=places.__getitem__), places)):
+        lines: list[bytes] = []
+        for runs in _batches(_runs(places.values())):
             parts = self._folder.read_ranges(f"{self.name}.jsonl", [(start, end) for start, end, _ in runs])
             if parts is None:
                 raise LostError(self)
             for (offset, _, run), part in zip(runs, parts, strict=True):
-                for digest in run:
-                    place = places[digest]
-                    start = (place >> SIZE_BITS) - offset
-                    lines[digest] = line = part[start : start + (place & SIZE)]
-                    if not is_of(line, digest):
-                        raise self._unreadable(f"at byte {start + offset:,} lies another answer, or a part of one")
+                starts = [(place >> SIZE_BITS) - offset for place in run]
+                lines += [part[start : start + (place & SIZE)] for start, place in zip(starts, run, strict=True)]
+        if not are_of(lines, places):
+            raise self._unreadable("where one should be lies another, or a part of one")
         return lines
 
     def delete(self) -> None:
@@ -278,23 +276,22 @@ def _within(block: bytes, digest: bytes) -> int | None:
     return None if at < 0 else int.from_bytes(block[at + DIGEST : at + ENTRY.size], "big")
 
 
-Run = tuple[int, int, list[bytes]]
-"""First byte, the byte behind the last, and the digests of the answers between them."""
+Run = tuple[int, int, list[int]]
+"""First byte, the byte behind the last, and the places between them."""
 
 
-def _runs(digests: Iterable[bytes], places: Places) -> Iterator[Run]:
+def _runs(places: Iterable[int]) -> Iterator[Run]:
     """Put those together that lie so near to each other that one read brings them."""
-    run: list[bytes] = []
+    run: list[int] = []
     first = end = 0
-    for digest in digests:
-        place = places[digest]
+    for place in places:
         start = place >> SIZE_BITS
         if run and (start - end > GAP or start - first > MOST):
             yield first, end, run
             run = []
         if not run:
             first = start
-        run.append(digest)
+        run.append(place)
         end = start + (place & SIZE)
     if run:
         yield first, end, run

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.results import Result, Usage
-from airflow_provider_llmbatch.core.reuse import LEAST, OURS, Reused, Stored, as_ours, stored_line, thinks
+from airflow_provider_llmbatch.core.reuse import LEAST, OURS, Reused, Stored, as_ours, cut, stored_line, thinks
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row
 from airflow_provider_llmbatch.engine.reuse.keep import write_segment
 from airflow_provider_llmbatch.exceptions import ManifestError
@@ -44,13 +44,17 @@ def put(store: Store, number: int, digests, text: str = "", **head) -> str:
     return name
 
 
+def in_order(places):
+    return dict(sorted(places.items(), key=lambda item: item[1]))
+
+
 def look_up(store: Store, digests) -> dict[bytes, str]:
     """Return the texts of the answers to *digests*, the newest of each."""
     found: dict[bytes, str] = {}
     for segment in fetched(store.segments()):
-        places = segment.find(set(digests) - found.keys())
-        lines = segment.read(places, places)
-        found |= {digest: json.loads(line)["llm_output"] for digest, line in lines.items()}
+        places = in_order(segment.find(set(digests) - found.keys()))
+        lines = segment.read(places)
+        found |= {digest: json.loads(line)["llm_output"] for digest, line in zip(places, lines, strict=True)}
     return found
 
 
@@ -95,12 +99,12 @@ def test_few_answers_of_a_large_segment_are_read_by_their_neighbourhoods_alone(s
     read = store.folder.read_ranges
     monkeypatch.setattr(segment._folder, "read_ranges", lambda name, some: ranges.extend(some) or read(name, some))
 
-    places = segment.find(wanted)
-    lines = segment.read(places, places)
+    places = in_order(segment.find(wanted))
+    lines = segment.read(places)
 
-    assert lines.keys() == wanted
+    assert places.keys() == wanted
     assert len(ranges) == 3
-    assert sum(end - start for start, end in ranges) == sum(map(len, lines.values()))
+    assert sum(end - start for start, end in ranges) == sum(map(len, lines))
 
 
 def test_answers_lie_in_the_order_in_which_they_were_put(store):
@@ -149,7 +153,7 @@ def test_what_is_deleted_is_lost_and_not_unreadable(store):
     assert store.segments() == []
     assert fetched([late]) == []
     with pytest.raises(LostError):
-        segment.read(places, places)
+        segment.read(in_order(places))
 
 
 def damage(store, name):
@@ -169,7 +173,7 @@ def test_an_answer_that_is_not_the_one_that_was_asked_for_is_an_error_and_never_
         (segment,) = fetched(store.segments())
         places = segment.find({digest(1), digest(2)})
         with pytest.raises(ManifestError, match=r"Nothing was sent.*paid, anew"):
-            segment.read(places, places)
+            segment.read(in_order(places))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,9 @@ def test_a_stored_answer_has_the_columns_of_a_row_that_cost_nothing():
         name: value for name, value in row.as_columns(True).items() if name not in COLUMNS[:2]
     }
     assert len(line(digest(1))) >= LEAST
-    assert [thinks(line(digest(1), thinking=thought)) for thought in (None, "hm")] == [False, True]
+    paid, columns = cut([line(digest(1), thinking=thought) for thought in (None, "hm")])
+    assert paid == [b'"0.0012"'] * 2
+    assert list(map(thinks, columns)) == [False, True]
 
 
 def test_an_answer_that_a_release_with_fewer_columns_stored_gets_those_of_this_one():

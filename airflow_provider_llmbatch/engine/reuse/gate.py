@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, repeat
 from typing import IO, Any
 
 from airflow_provider_llmbatch.core.manifest import Reuse
 from airflow_provider_llmbatch.core.requests import Requests
-from airflow_provider_llmbatch.core.reuse import LEAST, OURS, as_ours, beside, columns_of, paid_for, thinks
+from airflow_provider_llmbatch.core.reuse import LEAST, OURS, as_ours, beside, cut, thinks
 from airflow_provider_llmbatch.core.rows import money
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.reuse import REUSED, digesters
@@ -108,59 +108,53 @@ class Gate:
         done = 0
         while done < len(digests):
             rest = digests[done:]
-            owners, places = self._look_up(set(rest))
+            found = self._look_up(set(rest))
             try:
-                for part in _parts(rest, places):
-                    yield from map(self._read(part, owners, places).get, part)
+                for part in _parts(rest, found):
+                    yield from map(self._read(part, found).get, part)
                     done += len(part)
             except LostError as lost:  # somebody purges the store: what was there is to be asked
                 self._segments.remove(lost.segment)
 
-    def _look_up(self, digests: set[bytes]) -> tuple[dict[bytes, Segment], Places]:
-        """Return in which segment, and where in it, the answers lie."""
-        owners: dict[bytes, Segment] = {}
-        places: Places = {}
+    def _look_up(self, digests: set[bytes]) -> list[tuple[Segment, Places]]:
+        """Return in which segments, and where in each, the answers lie."""
+        places: list[tuple[Segment, Places]] = []
         for segment in self._segments:
             if digests:
                 found = segment.find(digests)
-                owners |= dict.fromkeys(found, segment)
-                places |= found
-                digests = digests - found.keys()
-        return owners, places
+                if found:
+                    places.append((segment, found))
+                    digests = digests - found.keys()
+        return places
 
-    def _read(self, digests: Sequence[bytes], owners: Mapping[bytes, Segment], places: Places) -> dict[bytes, bytes]:
+    def _read(self, digests: Sequence[bytes], found: Sequence[tuple[Segment, Places]]) -> dict[bytes, bytes]:
         """Return the columns of the answers to *digests*, and count them."""
-        wanted: dict[Segment, set[bytes]] = {}
-        for digest in digests:
-            owner = owners.get(digest)
-            if owner is not None:
-                wanted.setdefault(owner, set()).add(digest)
-        columns: dict[bytes, bytes] = {}
-        for segment, of_segment in wanted.items():
-            lines = segment.read(of_segment, places)
-            if segment.head.columns != OURS:
-                lines = {digest: as_ours(line) for digest, line in lines.items()}
-            self._count(segment, lines, places)
-            columns |= {digest: columns_of(line) for digest, line in lines.items()}
-        return columns
+        answers: dict[bytes, bytes] = {}
+        wanted = set(digests)
+        for segment, places in found:
+            here = sorted(wanted & places.keys(), key=places.__getitem__)
+            if here:
+                answers.update(zip(here, self._of(segment, {digest: places[digest] for digest in here}), strict=True))
+        return answers
 
-    def _count(self, segment: Segment, lines: Mapping[bytes, bytes], places: Places) -> None:
-        """Count the answers that no earlier record had, by what they cost.
+    def _of(self, segment: Segment, places: Places) -> list[bytes]:
+        """Return the columns of the answers at *places*, and count those that no earlier record had, by their cost.
 
         It takes a bit for each answer of the segment: no two begin within the same ``LEAST`` bytes.
         """
+        lines = segment.read(places)
+        if segment.head.columns != OURS:
+            lines = list(map(as_ours, lines))
+        paid, columns = cut(lines)
         taken = self._taken.setdefault(segment.name, bytearray())
-        new = []
-        for digest, line in lines.items():
-            number = (places[digest] >> SIZE_BITS) // LEAST
-            byte, bit = number >> 3, 1 << (number & 7)
-            if byte >= len(taken):
-                taken.extend(bytes(byte + (1 << 16) - len(taken)))
-            if not taken[byte] & bit:
-                taken[byte] |= bit
-                new.append(line)
-        self._paid.update(map(paid_for, new))
-        self._thinking += sum(map(thinks, new))
+        numbers = [(place >> SIZE_BITS) // LEAST for place in places.values()]
+        taken.extend(bytes(max(0, numbers[-1] // 8 + 1 - len(taken))))
+        new = [number for number, place in enumerate(numbers) if not taken[place >> 3] >> (place & 7) & 1]
+        for number in new:
+            taken[numbers[number] >> 3] |= 1 << (numbers[number] & 7)
+        self._paid.update([paid[number] for number in new])
+        self._thinking += sum(thinks(columns[number]) for number in new)
+        return columns
 
     def _saved(self) -> Decimal | None:
         """Return what the answers cost once, or ``None`` if that is not known of one of them."""
@@ -190,14 +184,11 @@ class Gate:
             self._shards.add_all(requests._replace(first=first, total=len(places), lines=some))
 
 
-def _parts(digests: Sequence[bytes], places: Places) -> Iterator[Sequence[bytes]]:
+def _parts(digests: Sequence[bytes], found: Sequence[tuple[Segment, Places]]) -> Iterator[Sequence[bytes]]:
     """Cut *digests* so that the answers to each part are read at once."""
-    if sum(place & SIZE for place in places.values()) <= MOST:  # as a rule
-        yield digests
-        return
+    sizes = {digest: place & SIZE for _, places in found for digest, place in places.items()}
     first = size = 0
-    for position, digest in enumerate(digests):
-        more = places.get(digest, 0) & SIZE
+    for position, more in enumerate(map(sizes.get, digests, repeat(0))):
         if size + more > MOST and position > first:
             yield digests[first:position]
             first, size = position, 0
