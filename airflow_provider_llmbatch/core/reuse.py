@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.results import NO_USAGE, Result, Usage
+from airflow_provider_llmbatch.core.results import Usage
 from airflow_provider_llmbatch.core.rows import COLUMNS, THINKING, Answer
 
 FORMAT = 1
@@ -34,6 +34,8 @@ _PAID = b'"paid_usd":'
 _END = b',"llm_cost_usd":"0"}\n'
 """How a stored answer ends that shows no reasoning."""
 
+_NULL = msgspec.Raw(b"null")
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _sorted = msgspec.json.Encoder(order="sorted").encode
 _encode = msgspec.json.Encoder().encode
 
@@ -87,30 +89,6 @@ class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     llm_thinking: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Reused(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a row needs to know of a reused answer."""
-
-    llm_index: int
-    llm_output: Any = None
-    llm_finish_reason: str | None = None
-    llm_model: str | None = None
-    llm_batch_id: str | None = None
-    llm_custom_id: str = ""
-    llm_thinking: str | None = None
-
-    def answer(self) -> Answer:
-        """Return what a row shows: an answer of round 0, which took nothing."""
-        result = Result(
-            status="succeeded",
-            output=self.llm_output,
-            finish_reason=self.llm_finish_reason,
-            model=self.llm_model,
-            usage=NO_USAGE,
-            thinking=self.llm_thinking,
-        )
-        return Answer(result, 0, self.llm_batch_id, self.llm_custom_id)
-
-
 _stored = msgspec.json.Decoder(Stored).decode
 
 
@@ -153,8 +131,13 @@ def thinks(columns: bytes) -> bool:
     return not columns.endswith(_END)
 
 
-def beside(index: int, columns: bytes) -> bytes:
-    """Return the columns of an answer as those of record *index*, whose key is its index."""
+def beside(index: int, columns: bytes, *, is_keyed: bool) -> bytes:
+    """Return the columns of an answer as those of record *index*.
+
+    :param is_keyed: Whether records are named by a column of theirs; their names are put in later.
+    """
+    if is_keyed:
+        return b'{"llm_index":%d,"llm_key":"","llm_status":%b' % (index, columns)
     return b'{"llm_index":%d,"llm_key":"%d","llm_status":%b' % (index, index, columns)
 
 
@@ -163,11 +146,16 @@ def index_of(line: bytes) -> int:
     return int(line[13 : line.index(b",")])
 
 
-def with_key(line: bytes, index: int, key: str) -> bytes:
-    """Return a line of :func:`beside` with another key."""
-    return line.replace(b'"llm_key":"%d"' % index, b'"llm_key":' + _encode(key), 1)
-
-
 def is_a_row(line: bytes) -> bool:
-    """Return whether a line of :func:`beside` has the columns of this release."""
-    return tuple(msgspec.json.decode(line)) in (COLUMNS, (*COLUMNS, THINKING))
+    """Return whether a line of :func:`beside` has the columns of this release, and no other."""
+    return tuple(_fields(line)) == COLUMNS
+
+
+def made_a_row(line: bytes, thinks: bool) -> bytes:
+    """Return a line of :func:`beside` with the columns of this release.
+
+    :param thinks: Whether there is one for the model's reasoning.
+    """
+    names = (*COLUMNS, THINKING) if thinks else COLUMNS
+    fields = _fields(line)
+    return _encode({name: fields.get(name, _NULL) for name in names}) + b"\n"

@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.results import Result, Usage
-from airflow_provider_llmbatch.core.reuse import LEAST, OURS, Reused, Stored, as_ours, cut, stored_line, thinks
+from airflow_provider_llmbatch.core.reuse import (
+    LEAST,
+    OURS,
+    Stored,
+    as_ours,
+    beside,
+    cut,
+    index_of,
+    is_a_row,
+    made_a_row,
+    stored_line,
+    thinks,
+)
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row
 from airflow_provider_llmbatch.engine.reuse.keep import write_segment
 from airflow_provider_llmbatch.exceptions import ManifestError
@@ -204,7 +216,6 @@ def test_a_stored_answer_has_the_columns_of_a_row_that_cost_nothing():
     stored = json.loads(stored_line(digest(1), Answer(result, 1, "b", "c"), Usage(), None))
 
     assert tuple(Stored.__struct_fields__)[3:-1] == OURS == COLUMNS[2:]
-    assert set(Reused.__struct_fields__) <= {*COLUMNS, "llm_thinking"}
     assert {name: stored[name] for name in (*OURS, "llm_thinking")} == {
         name: value for name, value in row.as_columns(True).items() if name not in COLUMNS[:2]
     }
@@ -220,3 +231,16 @@ def test_an_answer_that_a_release_with_fewer_columns_stored_gets_those_of_this_o
     del fields["llm_error_code"], fields["llm_cached_input_tokens"]
 
     assert as_ours(msgspec.json.encode(fields)) == now
+
+
+@pytest.mark.parametrize(("thought", "is_there"), [(None, True), ("hm", True), (None, False)])
+def test_a_line_beside_a_record_becomes_a_row_of_this_release(thought, is_there):
+    _, (columns,) = cut([line(digest(1), "text", thinking=thought)])
+    ready = beside(7, columns, is_keyed=False)
+    fields = json.loads(ready)
+    expected = {name: fields[name] for name in COLUMNS} | ({"llm_thinking": thought} if is_there else {})
+
+    assert (index_of(ready), is_a_row(ready)) == (7, thought is None)
+    fields |= {"llm_of_tomorrow": 1}
+    del fields["llm_error_code"]
+    assert list(json.loads(made_a_row(json.dumps(fields).encode(), is_there)).items()) == list(expected.items())

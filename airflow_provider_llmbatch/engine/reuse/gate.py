@@ -164,7 +164,12 @@ class Gate:
 
     def _write(self, first: int, answers: Sequence[bytes | None]) -> None:
         """Write the answers down beside their records, the first of which is record *first*."""
-        lines = [beside(index, answer) for index, answer in enumerate(answers, first) if answer is not None]
+        is_keyed = self._job.spec.key is not None
+        lines = [
+            beside(index, answer, is_keyed=is_keyed)
+            for index, answer in enumerate(answers, first)
+            if answer is not None
+        ]
         if lines and self._file is None:
             path = self._landing.enter_context(self._job.folder.files.landing(REUSED))
             self._file = self._landing.enter_context(path.open("wb", buffering=BUFFER))
