@@ -35,6 +35,8 @@ collector busy for longer than everything else here takes."""
 SIZE = (1 << SIZE_BITS) - 1
 SCAN = 1 << 12
 """Entries of an index that are read at once from one end to the other."""
+HELD = 1 << 18
+"""Entries that are held in memory at most, of all indexes together: some 50 MB. Small segments are quick then."""
 WINDOW = 128
 """Entries that are read at once around the place where a digest should be."""
 SCANNED = 16
@@ -124,10 +126,14 @@ class Store:
 
 
 class Segment:
-    """The answers that one job paid for."""
+    """The answers that one job paid for.
+
+    :ivar is_held: Whether its index may be in memory.
+    """
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.name = name
+        self.is_held = False
         self.created_at = _at(name)
         self._folder = folder
 
@@ -182,12 +188,22 @@ class Segment:
     def find(self, digests: Set[bytes]) -> Places:
         """Return where the answers to *digests* lie; those that are not here are left out."""
         _, path, start, count = self._index
+        if self.is_held:
+            held = self._held
+            return {digest: held[digest] for digest in digests if digest in held}
         with path.open("rb") as file:
             if count <= SCANNED * len(digests):
                 entries = chain.from_iterable(map(ENTRY.iter_unpack, _blocks(file, start)))
                 return {digest: int.from_bytes(place, "big") for digest, place in entries if digest in digests}
             found = ((digest, _seek(file, start, count, digest)) for digest in digests)
             return {digest: place for digest, place in found if place is not None}
+
+    @cached_property
+    def _held(self) -> Places:
+        _, path, start, _ = self._index
+        with path.open("rb") as file:
+            entries = chain.from_iterable(map(ENTRY.iter_unpack, _blocks(file, start)))
+            return {digest: int.from_bytes(place, "big") for digest, place in entries}
 
     def read(self, places: Places) -> list[bytes]:
         """Return the lines at *places*, which must be in their order here. Neighbours are read in one go.
@@ -222,7 +238,10 @@ class Segment:
 
 
 def fetched(segments: Sequence[Segment]) -> list[Segment]:
-    """Bring the indexes of *segments* to this machine, several at once; those that are gone are left out."""
+    """Bring the indexes of *segments* to this machine, several at once; those that are gone are left out.
+
+    As many of them as there is room for are held in memory.
+    """
 
     def there(segment: Segment) -> Segment | None:
         try:
@@ -232,7 +251,12 @@ def fetched(segments: Sequence[Segment]) -> list[Segment]:
 
     first, others = [there(segment) for segment in segments[:1]], segments[1:]  # the first one makes room on disk
     with ThreadPoolExecutor(READERS) as several:
-        return [segment for segment in [*first, *several.map(there, others)] if segment is not None]
+        found = [segment for segment in [*first, *several.map(there, others)] if segment is not None]
+    room = HELD
+    for segment in found:
+        segment.is_held = segment.head.answers <= room
+        room -= segment.head.answers if segment.is_held else 0
+    return found
 
 
 def _at(name: str) -> float:

@@ -79,13 +79,14 @@ def store(tmp_path) -> Store:
 @given(
     segments=st.lists(st.sets(DIGESTS, max_size=60), max_size=5),
     others=st.sets(DIGESTS, max_size=40),
+    held=st.sampled_from([0, 30, 1000]),
     scanned=st.sampled_from([0, 1, 1000]),
     window=st.sampled_from([1, 2, 128]),
     gap=st.sampled_from([0, 700, 1 << 16]),
     most=st.sampled_from([1, 2000, 1 << 25]),
 )
 def test_of_any_segments_every_digest_is_found_in_the_newest_that_has_it_and_no_other_is(
-    tmp_path_factory, segments, others, scanned, window, gap, most
+    tmp_path_factory, segments, others, held, scanned, window, gap, most
 ):
     store = Store(f"file://{tmp_path_factory.mktemp('store')}")
     expected: dict[bytes, str] = {}
@@ -94,7 +95,14 @@ def test_of_any_segments_every_digest_is_found_in_the_newest_that_has_it_and_no_
             put(store, number, digests, "answer ")
             expected |= dict.fromkeys(digests, f"answer {number}")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SCANNED": scanned, "WINDOW": window, "GAP": gap, "MOST": most, "SCAN": 3}.items():
+        for name, value in {
+            "HELD": held,
+            "SCANNED": scanned,
+            "WINDOW": window,
+            "GAP": gap,
+            "MOST": most,
+            "SCAN": 3,
+        }.items():
             patch.setattr(answers, name, value)
 
         found = look_up(store, {*expected, *others})

@@ -27,7 +27,7 @@ from airflow_provider_llmbatch.storage.answers import (
     fetched,
 )
 
-CHUNK = 16 << 20
+CHUNK = 2 << 20
 """Bytes of requests that are looked up together."""
 
 
@@ -132,7 +132,7 @@ class Gate:
         answers: dict[bytes, bytes] = {}
         wanted = set(digests)
         for segment, places in found:
-            here = sorted(wanted & places.keys(), key=places.__getitem__)
+            here = sorted((digest for digest in wanted if digest in places), key=places.__getitem__)
             if here:
                 answers.update(zip(here, self._of(segment, {digest: places[digest] for digest in here}), strict=True))
         return answers
