@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks import data
-from tests.benchmarks.measure import Case, begin_peak, connect, peak_mb
+from tests.benchmarks.measure import Case, begin_peak, connect, cpu_seconds, peak_mb
 from tests.benchmarks.report import machine
 from tests.benchmarks.scale import emulator
 
@@ -72,12 +72,13 @@ def broken_promises(facts: dict[str, Any], count: int) -> list[str]:
 
 def table(facts: dict[str, Any]) -> str:
     """Return the days side by side, in Markdown."""
-    first = sum(facts["days"][0][stage] for stage in STAGES)
-    lines = [f"| | {' | '.join((*STAGES, 'sum, s', '÷ the first day', 'paid', 'reused'))} |"]
-    lines.append("|---" + "|---:" * 8 + "|")
+    names = (*STAGES, "sum, s", "÷ the first day", "CPU, s", "÷ the first day", "paid", "reused")
+    lines = [f"| | {' | '.join(names)} |", "|---" + "|---:" * len(names) + "|"]
+    first = sum(facts["days"][0][stage] for stage in STAGES), facts["days"][0]["cpu"]
     for day in facts["days"]:
         seconds = [day[stage] for stage in STAGES]
-        cells = [f"{number:.2f}" for number in (*seconds, sum(seconds), sum(seconds) / first)]
+        ratios = sum(seconds) / first[0], day["cpu"], day["cpu"] / first[1]
+        cells = [f"{number:.2f}" for number in (*seconds, sum(seconds), *ratios)]
         cells += [f"{day[what]:,}" for what in ("paid", "reused")]
         lines.append(f"| {' | '.join((day['day'], *cells))} |")
     over = facts["peak_mb"] - facts["imported_mb"]
@@ -117,10 +118,10 @@ def _day(day: int, vendor: str, home: Path, url: str) -> dict[str, Any]:
     took: dict[str, Any] = {}
 
     def timed(stage: str, step: Callable[[], Any]) -> Any:
-        began, cpu = time.perf_counter(), time.process_time()
+        began, cpu = time.perf_counter(), cpu_seconds()
         found = step()
         took[stage] = time.perf_counter() - began
-        took[f"{stage} cpu"] = time.process_time() - cpu
+        took["cpu"] = took.get("cpu", 0.0) + cpu_seconds() - cpu
         return found
 
     timed("prepare", lambda: prepare(job))
