@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_llmbatch._compat import Log
+from airflow_provider_llmbatch.core.manifest import Reuse
 from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.storage.answers import Store
 
@@ -21,6 +22,11 @@ def add_purge(commands: Any) -> None:
     purge.add_argument("--older-than", type=float, required=True, metavar="DAYS", help="By the begin of their job.")
     purge.add_argument("--yes", action="store_true", help="Do not ask for confirmation.")
     purge.set_defaults(run=_purge)
+
+
+def but_for_kept(reused: Reuse | None) -> str:
+    """Return what a reset does not do for a job with a store of answers."""
+    return f" But for answers that are kept in {reused.uri}: purge them, or drop reuse_uri." if reused else ""
 
 
 def _purge(arguments: argparse.Namespace, console: Log) -> int:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from airflow_provider_llmbatch._cli_reuse import add_purge
+from airflow_provider_llmbatch._cli_reuse import add_purge, but_for_kept
 from airflow_provider_llmbatch.core.batches import Batch, duration
 from airflow_provider_llmbatch.core.manifest import Manifest, ShardState
 from airflow_provider_llmbatch.engine.begin import resume
@@ -298,13 +298,9 @@ def _price_of_a_reset(job: Job) -> str:
         return "nothing of it was sent, so a reset costs nothing."
     summary = summary_of(job)
     cost = f" They cost {_money(summary)}." if summary else ""
-    reused = job.manifest.reused
-    kept = (
-        f" Answers that are kept in {reused.uri} are not asked again: purge them, or drop reuse_uri." if reused else ""
-    )
     return (
         f"{asked:,} requests were sent in {len(job.manifest.batch_ids)} batches.{cost} After a reset every record is "
-        f"asked, and paid, again; what was paid stays paid.{kept}"
+        f"asked, and paid, again; what was paid stays paid.{but_for_kept(job.manifest.reused)}"
     )
 
 
