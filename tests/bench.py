@@ -71,18 +71,20 @@ class Bench:
         out: str = "out.jsonl",
         terms: dict[str, Any] | None = None,
         key: str | None = None,
+        plan: dict[str, Any] | None = None,
         warm_cache: bool = False,
         **question: Any,
     ) -> Job:
         """Begin (or go on with) a job of this vendor in *folder*."""
         conn_id = f"{self.vendor}_default"
         question = {"model": self.model} | question
-        plan = Plan(question=Question(**question), source=open_source(source), key=key, warm_cache=warm_cache)
+        asked = Question(**question)
+        made = Plan(question=asked, source=open_source(source), key=key, warm_cache=warm_cache, **(plan or {}))
         return begin(
             JobFolder(f"file://{folder}/job"),
             Identity(dag_id="dag", run_id="run", task_id="ask"),
             load_hook(self.vendor, conn_id),
-            plan,
+            made,
             Terms(output_uri=f"{folder}/{out}", **(terms or {})),
             clock=self.clock,
             sleep=self.clock.sleep,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from airflow_provider_llmbatch.cli.act import cancel, reset
 from airflow_provider_llmbatch.cli.console import Console, own_stdout
 from airflow_provider_llmbatch.cli.estimating import estimate
+from airflow_provider_llmbatch.cli.purging import purge
 from airflow_provider_llmbatch.cli.read import jobs, show
 from airflow_provider_llmbatch.cli.sweeping import sweep
 from airflow_provider_llmbatch.exceptions import InputError, LLMBatchError
@@ -85,6 +86,12 @@ def make_parser() -> argparse.ArgumentParser:
     of_sweep.add_argument("--cancel", action="store_true", help="Cancel those that run and are surely ours.")
     of_sweep.add_argument("--json", action="store_true", help="One JSON object per line.")
     of_sweep.set_defaults(run=sweep)
+
+    of_purge = commands.add_parser("purge", help="delete answers that were kept for reuse and are too old")
+    of_purge.add_argument("uri", metavar="REUSE_URI", help="The `reuse_uri` of the tasks.")
+    of_purge.add_argument("--older-than", type=float, required=True, metavar="DAYS", help="By the begin of their job.")
+    of_purge.add_argument("--yes", action="store_true", help="Do not ask for confirmation.")
+    of_purge.set_defaults(run=purge)
     return parser
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from airflow_provider_llmbatch.cli.console import Console, money
+from airflow_provider_llmbatch.cli.console import Console, confirmed, money
 from airflow_provider_llmbatch.cli.read import open_job
+from airflow_provider_llmbatch.core.manifest import Reuse
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.manage import halt, live, summary_of
 
@@ -42,7 +43,7 @@ def reset(arguments: argparse.Namespace, console: Console) -> int:
     code = 0
     for job in jobs:
         console.info(f"{job.folder.uri}: {_price_of_a_reset(job)}")
-        if not arguments.yes and not _confirmed():
+        if not arguments.yes and not confirmed("Reset it?"):
             console.info("Nothing was reset.")
             return 1
         _, left = halt(job) if live(job) else ([], [])
@@ -59,12 +60,10 @@ def _price_of_a_reset(job: Job) -> str:
     cost = f" They cost {money(summary)}." if summary else ""
     return (
         f"{asked:,} requests were sent in {len(job.manifest.batch_ids)} batches.{cost} After a reset every record is "
-        "asked, and paid, again; what was paid stays paid."
+        f"asked, and paid, again; what was paid stays paid.{_but_for_kept(job.manifest.reused)}"
     )
 
 
-def _confirmed() -> bool:
-    try:
-        return input("Reset it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # nobody is there
-        return False
+def _but_for_kept(reused: Reuse | None) -> str:
+    """Return what a reset does not do for a job with a store of answers."""
+    return f" But for answers that are kept in {reused.uri}: purge them, or drop reuse_uri." if reused else ""

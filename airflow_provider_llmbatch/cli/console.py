@@ -77,3 +77,11 @@ def print_table(console: Console, names: Sequence[str], rows: list[list[str]], i
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     for row in table:
         console.info(indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def confirmed(question: str) -> bool:
+    """Ask the person at the terminal; nobody there is a no."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

@@ -73,6 +73,21 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     full_price: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class Reuse(msgspec.Struct, frozen=True, kw_only=True):
+    """What round 1 took from a store of answers, and where the answers of this job go.
+
+    :ivar uri: The store.
+    :ivar rows: Records that were not asked.
+    :ivar saved_usd: What their answers cost once, each counted once; ``None``: one of them has no known price.
+    :ivar thinking: Answers among them that show some of the model's reasoning.
+    """
+
+    uri: str
+    rows: int
+    saved_usd: str | None
+    thinking: int = 0
+
+
 _OF_ROUND = ("prepared", "reopened", "tidied")
 _ESSENTIAL = {
     "prepared": "shards",
@@ -101,6 +116,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :ivar twins: prepared, round 1: records whose request is another's, word for word; they share its answer.
     :ivar is_warmed: prepared, round 1: the first shard is a single request that fills the vendor's prompt cache; the
         others wait until it is collected.
+    :ivar reused: prepared, round 1: what came from ``reuse_uri``, if the task has one.
     :ivar by: reopened: the task instance that asked for it.
     :ivar cost_usd: collected: what the answers cost, where a cap made somebody add it up.
     """
@@ -128,6 +144,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     twins: int = 0
     queues: dict[str, int] = {}
     is_warmed: bool = False
+    reused: Reuse | None = None
     by: str | None = None
     cost_usd: Decimal | None = None
 
@@ -271,6 +288,11 @@ class Manifest:
     def records(self) -> int:
         """How many records there are."""
         return self.rounds[0].prepared.records if self.rounds else 0
+
+    @property
+    def reused(self) -> Reuse | None:
+        """What came from a store of answers; ``None``: the task names none."""
+        return self.rounds[0].prepared.reused if self.rounds else None
 
     @property
     def queues(self) -> dict[str, int]:

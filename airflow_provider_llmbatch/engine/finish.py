@@ -17,9 +17,11 @@ from airflow_provider_llmbatch.core.rows import ATTEMPTS, Answer, Row, Totals, b
 from airflow_provider_llmbatch.engine.bill import Bill, iso, text
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.landing import is_straight, landing_of, with_key
+from airflow_provider_llmbatch.engine.reuse.keep import keep_answers
+from airflow_provider_llmbatch.engine.reuse.landing import Line, asked_lines
 from airflow_provider_llmbatch.engine.till import NOTHING, Till
 from airflow_provider_llmbatch.engine.twins import SharedAnswers, twins_of
-from airflow_provider_llmbatch.engine.verdicts import all_answers, answers_of, key_in, lines_of, record_lines
+from airflow_provider_llmbatch.engine.verdicts import all_answers, answers_of, key_in, record_lines
 from airflow_provider_llmbatch.exceptions import IncompleteError, LLMBatchError, ManifestError
 from airflow_provider_llmbatch.storage.layout import FAILED, SUMMARY
 from airflow_provider_llmbatch.storage.tables import writing
@@ -40,7 +42,9 @@ def finish(job: Job) -> dict[str, Any]:
     totals = Totals()
     till = Till(job)
     columns = job.manifest.rounds[0].prepared.columns or []
+    reused = job.manifest.reused
     thinks = any(shard.tally.thinking for shard in job.manifest.shards if shard.tally)
+    thinks = thinks or bool(reused and reused.thinking)
     table = Columns(header(columns, thinks), promised(job.question))
     with ExitStack() as stack:
         output = stack.enter_context(writing(output_uri, table, job.spec.job_id))
@@ -48,11 +52,13 @@ def finish(job: Job) -> dict[str, Any]:
         if is_straight(job) and not thinks:
             bad = _land(job, till, totals, output)
         else:
-            bad = _write(_rows(job, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
+            asked = asked_lines(job, output, totals, thinks)
+            bad = _write(_rows(job, asked, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
         for row in bad:
             with_attempts = row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]}
             failed(row.own, _encode(with_attempts))
         job.prices.keep()  # before the output is there: who writes it again finds the same
+    keep_answers(job)
     bill = Bill(job, till)
     summary = _summary(job, totals, till, bill.discount(), output_uri)
     _keep_summary(job, summary, bill)
@@ -123,11 +129,11 @@ def _tidy(job: Job) -> None:
         job.record("tidied", round_=round_.number)
 
 
-def _rows(job: Job, till: Till, shared: SharedAnswers) -> Iterator[Row]:
-    """Yield every record's row. A record that shares another's request shares its answer, and cost nothing."""
+def _rows(job: Job, lines: Iterable[Line], till: Till, shared: SharedAnswers) -> Iterator[Row]:
+    """Yield the row of every record of *lines*. One that shares another's request shares its answer, at no cost."""
     asked, twins = all_answers(job), twins_of(job)
     twin, first = next(twins, (-1, -1))
-    for number, (key, line) in enumerate(lines_of(job)):
+    for number, (key, line) in lines:
         if number == twin:
             answers = shared.of(first)
             yield Row(number, key, line, best(answers), NO_USAGE, NOTHING, answers)
@@ -152,7 +158,7 @@ def _keep_summary(job: Job, summary: dict[str, Any], bill: Bill) -> None:
 
 
 def _summary(job: Job, totals: Totals, till: Till, discount: str, output_uri: str) -> dict[str, Any]:
-    shards = job.manifest.shards
+    reused, shards = job.manifest.reused, job.manifest.shards
     batches = [shard.batch for shard in shards if shard.batch]
     submitted = min((shard.submitted_at for shard in shards if shard.submitted_at), default=None)
     started = min((batch.in_progress_at for batch in batches if batch.in_progress_at), default=None)
@@ -176,6 +182,7 @@ def _summary(job: Job, totals: Totals, till: Till, discount: str, output_uri: st
         "discount": discount,
         "cache_hit_ratio": totals.usage.cache_hit_ratio,
         "cache_saved_usd": None if totals.cost is None else text(till.saved_by_cache),
+        **({"reused": {"rows": reused.rows, "saved_usd": reused.saved_usd}} if reused else {}),
         "price_source": till.source,
         "submitted_at": iso(submitted),
         "in_progress_at": iso(started),

@@ -20,6 +20,7 @@ from airflow_provider_llmbatch.core.repairs import Repair
 from airflow_provider_llmbatch.core.requests import Question
 from airflow_provider_llmbatch.core.schemas import OutputSchema, output_schema
 from airflow_provider_llmbatch.engine.prices import PriceList
+from airflow_provider_llmbatch.exceptions import InputError
 from airflow_provider_llmbatch.hooks.base import BatchHook
 from airflow_provider_llmbatch.sources import Source
 from airflow_provider_llmbatch.storage.layout import JobFolder, Spec
@@ -35,6 +36,9 @@ class Plan:
     :ivar key: Column that names a record; ``None``: its position.
     :ivar dedupe: Ask requests that are the same, word for word, once.
     :ivar warm_cache: Let the first request fill the vendor's prompt cache before the others are sent.
+    :ivar reuse_uri: Store of answers; what it holds is not asked, and what this job pays for goes there.
+    :ivar reuse_ttl: Seconds after which an answer there is too old; ``None``: never.
+    :raises InputError: ``reuse_uri`` with ``dedupe=False``, or with a ``reuse_ttl`` that is not above 0.
     """
 
     question: Question
@@ -42,6 +46,17 @@ class Plan:
     key: str | None = None
     dedupe: bool = True
     warm_cache: bool = False
+    reuse_uri: str | None = None
+    reuse_ttl: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.reuse_uri and not self.dedupe:
+            raise InputError(
+                "dedupe=False asks equal requests each for an answer of its own, and reuse_uri never asks an equal "
+                "request again. Nothing was sent. Drop one of the two."
+            )
+        if self.reuse_ttl is not None and (not self.reuse_uri or self.reuse_ttl <= 0):
+            raise InputError("reuse_ttl must be above 0, and goes with reuse_uri. Nothing was sent.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,8 @@ def _below(fs: Any, here: str, depth: int, *, aside: bool, within: bool = False)
 def status_of(job: Job) -> Status:
     """Say in one word how far *job* has come, as far as it is written down."""
     shards = job.manifest.shards
-    if not shards or all(shard.phase == "ready" and shard.attempt == 1 for shard in shards):
+    is_unsent = all(shard.phase == "ready" and shard.attempt == 1 for shard in shards)
+    if not job.manifest.rounds or (shards and is_unsent):  # a job may have nothing to ask
         return "prepared"
     phases = {shard.phase for shard in shards}
     named: tuple[tuple[str, Status], ...] = (

@@ -13,6 +13,7 @@ from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
 from airflow_provider_llmbatch.engine.asking import Asker
 from airflow_provider_llmbatch.engine.cap import check_round
 from airflow_provider_llmbatch.engine.job import Job, Plan
+from airflow_provider_llmbatch.engine.reuse.gate import Gate
 from airflow_provider_llmbatch.engine.twins import Ledger, Repeats, write_twins
 from airflow_provider_llmbatch.engine.verdicts import all_answers, latest_requests, records_of
 from airflow_provider_llmbatch.engine.window import read_queues
@@ -40,11 +41,12 @@ def prepare_first(job: Job) -> None:
         )
     job.folder.ask(job.plan.question)
     warm = job.plan.warm_cache
-    with RecordFiles(job) as records, ShardFiles(job, 1, first_alone=warm) as shards:
-        are_alike = _write(job, job.plan, records, shards)
+    with RecordFiles(job) as records, ShardFiles(job, 1, first_alone=warm) as shards, Gate(job, shards) as gate:
+        are_alike = _write(job, job.plan, records, gate)
+        reused = gate.close()
         ledger = _ledger(job, shards) if are_alike else Ledger()
         twins = write_twins(job, ledger)
-        is_warmed = warm and records.count - twins >= WARM_FROM
+        is_warmed = warm and records.count - twins - (reused.rows if reused else 0) >= WARM_FROM
         if twins or is_warmed != warm:
             made = _cut_again(job, shards, (index for index, _ in ledger.twins()), first_alone=is_warmed)
         else:
@@ -59,18 +61,21 @@ def prepare_first(job: Job) -> None:
         twins=twins,
         queues=read_queues(job),
         is_warmed=is_warmed,
+        reused=reused,
     )
     _announce(job, 1, made, twins)
+    if reused:
+        job.log.info("%s records have their answer from %s and are not asked.", f"{reused.rows:,}", reused.uri)
     if is_warmed:
         job.log.info("Shard r1-00000 is one request that fills the cache; the others wait for its results.")
 
 
-def _write(job: Job, plan: Plan, records: RecordFiles, shards: ShardFiles) -> bool:
+def _write(job: Job, plan: Plan, records: RecordFiles, gate: Gate) -> bool:
     """Read the source to its end; return whether some requests may be the same, and are to be asked once."""
     asker, keys = Asker(job, plan), Repeats()
     for block in number(blocks_of(plan.source), key=job.spec.key):
         for requests in asker.ask(block):
-            shards.add_all(requests)
+            gate.add_all(requests)
             if not requests.first:
                 _tell_of_cache(job, plan, requests)
         records.add(block)

@@ -35,8 +35,10 @@ def in_short(summary: Mapping[str, Any]) -> str:
     """Write a summary for the log, in one line."""
     counts = {name: count for name, count in summary["counts"].items() if count and name != "total"}
     cost = f"{summary['cost_usd']} USD" if summary["cost_usd"] is not None else "cost unknown"
+    reused = f"{summary['reused']['rows']:,} of them answered before; " if summary.get("reused") else ""
     cached = f", {summary['cache_hit_ratio']:.0%} of the input from a cache" if summary["cache_hit_ratio"] else ""
     return (
         f"{summary['counts']['total']:,} records, {', '.join(f'{count:,} {name}' for name, count in counts.items())}; "
-        f"{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; {summary['output_uri']}"
+        f"{reused}{len(summary['batch_ids'])} batches, {summary['rounds']} rounds, {cost}{cached}; "
+        f"{summary['output_uri']}"
     )

@@ -229,6 +229,10 @@ class LLMBatchJobOperator(JobShell):
         filled. Jobs of fewer than 100 requests do not wait.
     :param key: Column that names a record for ever. Default: its position.
     :param dedupe: Ask requests that are the same, word for word, once; every record still gets its row.
+    :param reuse_uri: Folder, on any storage, in which answers are kept for every job and DAG that names it. A request
+        that was answered before, to the last byte, is not asked again: its row has that answer, ``llm_round = 0`` and
+        cost 0. What counts is the folder that the attempt named which wrote the requests. (templated)
+    :param reuse_ttl: Age, by the begin of the job that paid, from which on a kept answer is asked anew. Default: never.
     :param conn_id: Connection with the API key in *password*. Default: ``<vendor>_default``. (templated)
     :param base_uri: Job folders live under it. Default: ``[llmbatch] base_uri``, else ``$AIRFLOW_HOME/llmbatch``,
         which serves one machine only. (templated)
@@ -248,6 +252,7 @@ class LLMBatchJobOperator(JobShell):
         "source",
         "output_uri",
         "base_uri",
+        "reuse_uri",
         "conn_id",
         "max_cost_usd",
     )
@@ -271,6 +276,8 @@ class LLMBatchJobOperator(JobShell):
         warm_cache: bool = False,
         key: str | None = None,
         dedupe: bool = True,
+        reuse_uri: str | None = None,
+        reuse_ttl: timedelta | None = None,
         conn_id: str | None = None,
         base_uri: str | None = None,
         estimate_only: bool = False,
@@ -294,6 +301,8 @@ class LLMBatchJobOperator(JobShell):
         self.warm_cache = warm_cache
         self.key = key
         self.dedupe = dedupe
+        self.reuse_uri = reuse_uri
+        self.reuse_ttl = reuse_ttl
         self.conn_id = conn_id
         self.base_uri = base_uri
         self.estimate_only = estimate_only
@@ -353,6 +362,8 @@ class LLMBatchJobOperator(JobShell):
             key=self.key,
             dedupe=self.dedupe,
             warm_cache=self.warm_cache,
+            reuse_uri=self.reuse_uri,
+            reuse_ttl=self.reuse_ttl.total_seconds() if self.reuse_ttl else None,
         )
         folder = JobFolder(folder_uri(self.base_uri, identity))
         return begin(

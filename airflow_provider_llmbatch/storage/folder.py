@@ -146,6 +146,21 @@ class Folder:
         found = fs.cat(keys, on_error="return") if keys else {}
         return [self._told(name, found[key]) for name, key in zip(names, keys, strict=True)]
 
+    def read_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        """Return parts of a file, each from its first byte up to its last, or ``None`` if the file is not there.
+
+        :raises ManifestError: It cannot be told, or it cannot be read.
+        """
+        fs, key = self._at(name)
+        starts, ends = zip(*ranges, strict=True)
+        try:
+            parts: list[bytes] = fs.cat_ranges([key] * len(ranges), list(starts), list(ends), on_error="raise")
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+        return parts
+
     def _told(self, name: str, found: bytes | Exception) -> bytes | None:
         if isinstance(found, FileNotFoundError):
             return None
@@ -156,14 +171,12 @@ class Folder:
     def piece(self, name: str, start: int, size: int) -> bytes:
         """Return *size* bytes of a file from *start* on, or what there is of them.
 
-        :raises ManifestError: It cannot be read.
+        :raises ManifestError: It is not there, or it cannot be read.
         """
-        fs, key = self._at(name)
-        try:
-            data: bytes = fs.cat_file(key, start=start, end=start + size)
-        except Exception as error:
-            raise self._unreadable(name, error) from error
-        return data
+        found = self.read_ranges(name, [(start, start + size)])
+        if found is None:
+            raise self._unreadable(name, FileNotFoundError(name))
+        return found[0]
 
     def names(self, sub: str) -> list[str]:
         """Return the names in the sub-folder *sub*, sorted; none if it is not there.
@@ -295,16 +308,17 @@ class LocalFolder(Folder):
         except OSError as error:
             raise self._unreadable(name, error) from error
 
-    def piece(self, name: str, start: int, size: int) -> bytes:
-        try:
-            with (self.path / name).open("rb") as file:
-                file.seek(start)
-                return file.read(size)
-        except OSError as error:
-            raise self._unreadable(name, error) from error
-
     def read_all(self, names: Sequence[str]) -> list[bytes | None]:
         return [self.read(name) for name in names]
+
+    def read_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        try:
+            with (self.path / name).open("rb", buffering=0) as file:
+                return [os.pread(file.fileno(), end - start, start) for start, end in ranges]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(name, error) from error
 
     def names(self, sub: str) -> list[str]:
         try:

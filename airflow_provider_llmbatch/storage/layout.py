@@ -4,6 +4,7 @@ job.json                       whose job it is and what it was begun with (writt
 question.json                  what is asked of every record: templates, parameters, schema, tools
 records/00000.jsonl            the records in their order, so that the source is never read twice
 twins.jsonl                    records whose request is another's, word for word
+reused.jsonl                   records that were not asked, each with the columns of an answer that was kept
 requests/r1-00000.jsonl        the exact requests
 requests/r1-00000-0-499.jsonl  a part of them, if the shard was split
 events/…                       what has happened (core/manifest.py)

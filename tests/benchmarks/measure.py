@@ -118,7 +118,8 @@ def children_mb(process: int) -> float:
     return found / 1024
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
+    """Return the CPU that this process, and the children that have ended, have taken."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
@@ -126,9 +127,9 @@ def _main(way: str, document: str, target: str) -> None:
     case = Case(**json.loads(document))
     steps = find(case, way)(case)
     next(steps)
-    wall, cpu, mb = time.perf_counter(), _cpu(), begin_peak()
+    wall, cpu, mb = time.perf_counter(), cpu_seconds(), begin_peak()
     next(steps, None)
-    cost = Cost(time.perf_counter() - wall, _cpu() - cpu, peak_mb() - mb)
+    cost = Cost(time.perf_counter() - wall, cpu_seconds() - cpu, peak_mb() - mb)
     Path(target).write_text(json.dumps(asdict(cost)))
 
 

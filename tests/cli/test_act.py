@@ -92,6 +92,14 @@ def test_reset_tells_the_price_moves_the_job_aside_and_the_same_question_is_paid
     assert (bill["batches"], bill["requests"]) == (4, 2 * len(RECORDS))
 
 
+def test_reset_says_that_kept_answers_are_not_asked_again(run, submit, tmp_path):
+    uri = submit(reuse_uri=f"file://{tmp_path}/answers")
+
+    told = run("reset", uri, "--cancel", "--yes")
+
+    assert f"But for answers that are kept in file://{tmp_path}/answers" in told.out
+
+
 def test_reset_of_a_job_that_sent_nothing_costs_nothing(run, submit, emulator):
     emulator.fault("*.batches.create", status=400, code="invalid_request_error")
     uri = submit(errors=True)

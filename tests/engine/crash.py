@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_llmbatch.storage.folder import Folder, LocalFolder
 
-READS = {"read", "read_all", "names", "exists", "local", "uri_of"}
+READS = {"read", "read_all", "read_ranges", "names", "exists", "local", "uri_of"}
 
 
 class Crash(BaseException):

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_llmbatch.emulator import Emulator
 
-Run = Callable[[Path, str], Any]
+Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +44,10 @@ def vendors() -> Iterator[Emulator]:
 def run(dag_bag, vendors, tmp_path, monkeypatch) -> Run:
     """Return how to run one DAG of a folder to its end; its files go to *tmp_path*."""
 
-    def run(folder: Path, dag_id: str) -> Any:
+    def run(folder: Path, dag_id: str, **conf: str) -> Any:
         monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(folder))  # Airflow 3 tests no DAG from elsewhere
         if find_spec("airflow.sdk") is None:  # Airflow 2 lets only this one use SQLite
             monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
-        return dag_bag(folder).dags[dag_id].test(run_conf={"folder": f"file://{tmp_path}"})
+        return dag_bag(folder).dags[dag_id].test(run_conf={"folder": f"file://{tmp_path}", **conf})
 
     return run

@@ -42,6 +42,7 @@ def test_the_folder_holds_these_dags_and_no_broken_one(dag_bag):
     assert sorted(bag.dags) == [
         *asks,
         "example_caching",
+        "example_daily",
         "example_decorated",
         "example_embeddings",
         "example_failures",
@@ -87,6 +88,26 @@ def test_a_job_for_every_file_of_a_folder_and_one_task_that_reads_all_outputs(ru
         assert [row["suffix"] for row in read(output)] == [record["suffix"] for record in read(source)]
     answers = Counter(row["llm_output"] for output in outputs for row in read(output))
     assert result(dag_run, "count") == answers
+
+
+def test_the_second_day_pays_for_the_zones_whose_clocks_were_changed(run, tmp_path, vendors):
+    days = ("2026-10-24", "2026-10-26")
+    billed, tables = [], []
+    for day in days:
+        before = vendors.bill()["total"]["requests_billed"]
+        dag_run = run(EXAMPLES, "example_daily", day=day)
+        assert dag_run.state == "success"
+        billed.append(vendors.bill()["total"]["requests_billed"] - before)
+        tables.append(read(tmp_path / f"calls-{day}.csv"))
+
+    changed = [old["zone"] for old, new in zip(*tables, strict=True) if old["hours"] != new["hours"]]
+    job = result(dag_run, "explain")
+    assert billed == [len(tables[0]), len(changed)]
+    assert "Europe/Paris" in changed
+    assert len(tables[0]) > 400 > len(changed) > 20
+    assert [row["zone"] for row in tables[1] if row["llm_round"] != "0"] == changed
+    assert job["reused"]["rows"] == len(tables[0]) - len(changed)
+    assert result(dag_run, "report").startswith(f"{len(changed)} asked for {job['cost_usd']} USD")
 
 
 @pytest.fixture

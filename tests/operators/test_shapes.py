@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -68,6 +69,28 @@ def test_one_operator_and_three_write_the_same_bytes(vendor, emulator, asking, t
     assert one.read_bytes() == three.read_bytes()
     assert collected["counts"] == summary["counts"]
     assert summary["rounds"] == 2
+
+
+def test_three_operators_have_nothing_to_wait_for_where_every_answer_is_kept(vendor, emulator, asking, tmp_path):
+    store = {"reuse_uri": f"file://{tmp_path}/answers", "reuse_ttl": timedelta(days=1)}
+    LLMBatchJobOperator(**asking("a", deferrable=False, **store)).execute(context())
+    paid = emulator.bill()["total"]["requests_billed"]
+
+    submitted = LLMBatchJobOperator(**asking("b", wait_for_completion=False, **store)).execute(context())
+    LLMBatchJobSensor(task_id="wait", job=submitted, deferrable=True).execute(context("wait"))
+    collected = LLMBatchReconcileOperator(
+        task_id="collect", job=submitted, output_uri=f"{tmp_path}/out.csv", deferrable=True
+    ).execute(context("collect"))
+
+    assert submitted["batch_ids"] == []
+    assert collected["reused"]["rows"] == collected["counts"]["succeeded"] == 30
+    assert emulator.bill()["total"]["requests_billed"] == paid == 30
+    assert (tmp_path / "out.csv").read_text().count("succeeded") == 30
+
+
+def test_equal_requests_that_are_to_be_asked_each_cannot_be_reused(vendor, asking):
+    with pytest.raises(AirflowFailException, match="Drop one of the two"):
+        LLMBatchJobOperator(**asking("a", dedupe=False, reuse_uri="file:///nowhere")).execute(context())
 
 
 def test_the_summary_has_its_documented_names_and_stays_small(vendor, asking, tmp_path):

@@ -1,0 +1,109 @@
+"""What this job paid for goes to the store, once its rows are written: the next job finds it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from airflow_provider_llmbatch.core.manifest import Reuse
+from airflow_provider_llmbatch.core.reuse import stored_line
+from airflow_provider_llmbatch.core.rows import Answer, best, money, usage_of
+from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.reuse import digesters
+from airflow_provider_llmbatch.engine.till import Till
+from airflow_provider_llmbatch.engine.twins import Spill
+from airflow_provider_llmbatch.engine.verdicts import Asked, all_answers, requests_of
+from airflow_provider_llmbatch.storage.answers import ENTRY, Head, Store, entry, segment_name
+
+PART = 2
+"""Bits of a digest's first byte that do not count when entries are sorted in parts."""
+BUFFER = 1 << 20
+
+
+def keep_answers(job: Job) -> None:
+    """Write the good answers of this job to its store, unless that was done.
+
+    A store that cannot be written is a warning: the rows are there, and only the next job pays again.
+    """
+    reused = job.manifest.reused
+    if reused is None:
+        return
+    try:
+        _write(job, reused)
+    except Exception as error:  # each storage has errors of its own
+        job.log.warning(
+            "The answers of %s could not be kept in %s (%s: %s). The output is complete; another job will pay for "
+            "these records again, unless this task is cleared once the store can be written.",
+            job.folder.uri,
+            reused.uri,
+            type(error).__name__,
+            error,
+        )
+
+
+def _write(job: Job, reused: Reuse) -> None:
+    store = Store(reused.uri)
+    name = segment_name(job.spec.job_id, job.spec.created_at, job.manifest.base)
+    if store.has(name):
+        return
+    facts = {"created_at": job.spec.created_at, "vendor": job.hook.vendor, "model": job.spec.model}
+    count = write_segment(store, name, _entries(job), **facts)
+    if count:
+        job.log.info("%s answers were kept in %s for later jobs.", f"{count:,}", reused.uri)
+
+
+def write_segment(store: Store, name: str, entries: Iterator[tuple[bytes, bytes]], **facts: Any) -> int:
+    """Write a segment, unless there is nothing to write, and return how many answers it has.
+
+    :param entries: Digest and line of each answer.
+    :param facts: What :class:`~airflow_provider_llmbatch.storage.answers.Head` says besides.
+    """
+    first = next(entries, None)
+    if first is None:
+        return 0
+    spill = Spill(ENTRY.size)
+    size = count = 0
+    with store.folder.landing(f"{name}.jsonl") as path, path.open("wb", buffering=BUFFER) as file:
+        for digest, line in chain([first], entries):
+            spill.put(digest[0] >> PART, entry(digest, size, len(line)))
+            size += file.write(line)
+            count += 1
+    with store.folder.landing(f"{name}.index") as path, path.open("wb", buffering=BUFFER) as file:
+        file.write(msgspec.json.encode(Head(answers=count, **facts)) + b"\n")
+        for part in spill.parts():
+            file.write(b"".join(sorted(part)))
+    return count
+
+
+def _entries(job: Job) -> Iterator[tuple[bytes, bytes]]:
+    """Yield digest and line of every good answer, in the order of the records.
+
+    The digest is that of the first request, whatever round brought the answer: it is what another job asks first. A
+    reopened job kept the answers of its earlier rounds when it was over for the first time.
+    """
+    till, digester, base = Till(job), digesters(job), job.manifest.base
+    by_first = _ByFirstModel(job)
+    for asked, (index, answers) in zip(requests_of(job, job.manifest.rounds[0]), all_answers(job), strict=True):
+        answer = best(answers)
+        if answer.result.status != "succeeded" or answer.round < base or not by_first.gave(answer, asked):
+            continue
+        paid = till.take(answers)
+        (digest,) = digester(asked.lane)([asked.line], index)
+        yield digest, stored_line(digest, answer, usage_of(answers), None if paid is None else money(paid))
+
+
+class _ByFirstModel:
+    """Tells which answers the fallback model gave: another model's answer is not that of the question asked first."""
+
+    def __init__(self, job: Job) -> None:
+        self._model_of = job.hook.model_of
+        self._later = {round_.number: requests_of(job, round_) for round_ in job.manifest.rounds[1:]}
+
+    def gave(self, answer: Answer, first: Asked) -> bool:
+        if answer.round == 1:
+            return True
+        asked = next(asked for asked in self._later[answer.round] if asked.index == first.index)
+        return self._model_of(asked.line) == self._model_of(first.line)
