@@ -12,6 +12,7 @@ from typing import IO, Any
 import msgspec
 
 from airflow_provider_llmbatch.core.outputs import cell
+from airflow_provider_llmbatch.storage.behind import written_behind
 
 Write = Callable[[bytes, bytes], object]
 """Takes a row: the record as a line of JSON, and the columns that follow its own as another."""
@@ -30,7 +31,7 @@ def json_lines(file: IO[bytes] | gzip.GzipFile) -> Write:
 @contextmanager
 def jsonl(path: Path) -> Iterator[Write]:
     """Write rows as lines of JSON."""
-    with path.open("wb", buffering=_BUFFER) as file:
+    with written_behind(path) as file:
         yield json_lines(file)
 
 
