@@ -61,6 +61,11 @@ class Crew(Generic[Asked, Made]):
         for child in self._children:
             child.end()
 
+    @property
+    def begun(self) -> int:
+        """How many there are."""
+        return len(self._children)
+
     def begin(self, asked: Asked) -> Callable[[], Made]:
         """Begin some work; return a function that waits for it and returns what was made."""
         number = next(self._numbers)

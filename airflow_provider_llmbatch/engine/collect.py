@@ -95,6 +95,8 @@ def _fetch(job: Job, ended: Iterable[tuple[ShardState, Batch]]) -> None:
                 waiting.append(_begin(job, shard, batch, crew))
                 if len(waiting) > beside:
                     _take(job, waiting.popleft())
+            if crew.begun:
+                job.log.info("%d processes read results beside this one.", crew.begun)
             _take_all(job, waiting)
         except LLMBatchError:
             _take_all(job, waiting)  # what has come is kept
