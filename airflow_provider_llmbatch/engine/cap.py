@@ -16,6 +16,7 @@ from airflow_provider_llmbatch.core.rows import money
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.estimate import estimate, estimate_first
 from airflow_provider_llmbatch.engine.job import Job
+from airflow_provider_llmbatch.engine.landing import Landing
 from airflow_provider_llmbatch.engine.till import Till
 from airflow_provider_llmbatch.engine.verdicts import shard_answers
 from airflow_provider_llmbatch.exceptions import CostCapError
@@ -96,16 +97,21 @@ def spent(job: Job) -> Decimal:
     return sum((_cost(job, shard) for shard in job.manifest.shards if shard.phase == "collected"), NOTHING)
 
 
-def cost_of(job: Job, shard: ShardState) -> Decimal | None:
-    """Return what the answers in *shard*'s results cost, where there is a cap; ``None``: none, or no price is known."""
+def cost_of(job: Job, shard: ShardState, landing: Landing | None = None) -> Decimal | None:
+    """Return what the answers in *shard*'s results cost, where there is a cap; ``None``: none, or no price is known.
+
+    :param landing: What came of the results, where this process has just read them.
+    """
     if job.terms.max_cost_usd is None:
         return None
-    till, cost = Till(job), NOTHING
-    for _, answer in shard_answers(job, shard):
-        price = till.price(answer.result)
-        if price is None:
-            return None
-        cost += price
+    if landing is not None and landing.has_rows:
+        cost, results = landing.totals.cost, landing.others()
+    else:
+        cost, results = NOTHING, (answer.result for _, answer in shard_answers(job, shard))
+    till = Till(job)
+    for result in results:
+        price = till.price(result)
+        cost = None if cost is None or price is None else cost + price
     return cost
 
 

@@ -137,7 +137,8 @@ def _take(job: Job, fetched: _Fetched) -> None:
             _download(job, batch, fetched.path)
             landing = land(job, shard, fetched.path)
     job.landings[shard.name] = landing
-    if job.record("collected", shard, batch_id=batch.batch_id, tally=landing.tally, cost_usd=cost_of(job, shard)):
+    cost = cost_of(job, shard, landing)
+    if job.record("collected", shard, batch_id=batch.batch_id, tally=landing.tally, cost_usd=cost):
         job.stops.update(landing.tally.stops)
     _report(job, shard, landing.tally)
 

@@ -8,6 +8,7 @@ whoever does not find it reads the results again.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Landing(NamedTuple):
     :ivar tally: Every request has exactly one verdict.
     :ivar shelf: For each request in order, our columns of its row as JSON, or else what :meth:`answer` takes. Where the
         job has a key, :func:`with_key` puts it in.
+    :ivar has_rows: Whether there are such columns: good answers are left out where their rows are not known yet.
     :ivar totals: What those rows come to.
     :ivar till: What they cost.
     :ivar absent: The verdict on requests without an answer.
@@ -47,6 +49,7 @@ class Landing(NamedTuple):
     shard: ShardState
     tally: Tally
     shelf: Shelf
+    has_rows: bool
     totals: Totals
     till: Till
     absent: Result
@@ -56,6 +59,10 @@ class Landing(NamedTuple):
         result = self.absent if line == b"\n" else _decode(line)
         name = custom_id(job.spec.job_id, self.shard.round, index)
         return Answer(result, self.shard.round, self.shard.batch_id, name)
+
+    def others(self) -> Iterator[Result]:
+        """Yield the results that are not rows yet."""
+        return (_decode(line) for line in self.shelf.lines() if line.startswith(b"["))
 
 
 class _Reader:
@@ -102,7 +109,9 @@ class _Reader:
         self._make_rows(good)
         self._shelf.close()
         absent = absent_of(job, self._shard)
-        return Landing(self._shard, self._tally(absent), self._shelf, self._totals, self._till, absent)
+        return Landing(
+            self._shard, self._tally(absent), self._shelf, self._makes_rows, self._totals, self._till, absent
+        )
 
     def _make_rows(self, good: list[tuple[int, str, Result]]) -> None:
         """Price good answers and make the rows, if they are known without the records."""

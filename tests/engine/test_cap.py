@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_llmbatch.engine import Done, advance, expect, start
-from airflow_provider_llmbatch.engine.cap import spent
+from airflow_provider_llmbatch.engine.cap import cost_of, spent
+from airflow_provider_llmbatch.engine.landing import land
 from airflow_provider_llmbatch.exceptions import CostCapError, IncompleteError
 from tests.bench import served
 
@@ -208,3 +209,16 @@ def test_shards_that_never_fit_stop_the_job_once_the_others_are_collected(bench,
 
     assert paid(emulator) == len(RECORDS) == len(rows(tmp_path))
     assert emulator.bill()["total"]["batches"] == 6
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+def test_what_was_just_read_costs_the_same_as_what_is_read_again(bench, emulator, tmp_path, round_):
+    emulator.fault("*.batches.create", row="error", code="api_error", status=500, index=[0, 2], once=True)
+    bench.complete(lambda: make(bench, tmp_path, 1, max_rounds=2, max_failed_ratio=1.0))
+    job = make(bench, tmp_path, 1)
+    shards = [shard for shard in job.refresh().shards if shard.round == round_]
+
+    for shard in shards:
+        path = job.folder.files.local(job.folder.results_name(shard))
+        assert cost_of(job, shard, land(job, shard, path)) == cost_of(job, shard) == shard.cost_usd
+    assert sum(shard.cost_usd for shard in shards) > 0
