@@ -114,7 +114,10 @@ def read_prices(document: bytes, *, as_json: bool) -> list[OwnPrice]:
     """
     text = document.decode("utf-8-sig")
     loads = json.loads if as_json else tomllib.loads
-    entries = msgspec.convert(loads(text, parse_float=Decimal), _File, str_keys=True).prices
+    try:
+        entries = msgspec.convert(loads(text, parse_float=Decimal), _File, str_keys=True).prices
+    except msgspec.ValidationError as error:  # a ValueError in newer releases of msgspec only
+        raise ValueError(str(error)) from None
     for number, entry in enumerate(entries):
         wrong = _mistake(entry, entries[:number])
         if wrong:
