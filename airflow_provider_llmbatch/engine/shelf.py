@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from pathlib import Path
 
 BUFFER = 1 << 20
-MOST = 32 << 20
+MOST = 48 << 20
 """Bytes of lines that are in memory at once."""
 RUN = 500
 """Lines that are written at once."""
@@ -51,11 +52,7 @@ class Shelf:
 
     def lines(self) -> Iterator[bytes]:
         """Return the lines in the order of the positions, each with its end, and an empty one where none came."""
-        last, *earlier = reversed(self._files)
-        if not earlier:
-            return _lines(last)
-        found = zip(_lines(last), *map(_lines, earlier), strict=True)
-        return (next((line for line in lines if line != b"\n"), b"\n") for lines in found)
+        return reduce(_over, map(_lines, self._files))
 
     def clear(self) -> None:
         """Give the disk back."""
@@ -66,3 +63,8 @@ class Shelf:
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=BUFFER) as file:
         yield from file
+
+
+def _over(earlier: Iterator[bytes], later: Iterator[bytes]) -> Iterator[bytes]:
+    """Lay the lines of a later file over those of an earlier one."""
+    return (old if new == b"\n" else new for old, new in zip(earlier, later, strict=True))
