@@ -38,7 +38,7 @@ def get_provider_info() -> dict[str, object]:
         "config": {
             "llmbatch": {
                 "description": "Settings of airflow-provider-llmbatch.",
-                "options": {"base_uri": _BASE_URI, "prices": _PRICES},
+                "options": {"base_uri": _BASE_URI, "prices": _PRICES, "reading_processes": _READING_PROCESSES},
             }
         },
     }
@@ -58,6 +58,13 @@ _PRICES: dict[str, object] = {
     "type": "string",
     "default": "",
     "example": "s3://lake/prices.toml",
+    "version_added": "0.1.0",
+}
+_READING_PROCESSES: dict[str, object] = {
+    "description": "Child processes that a task may fork at most to read large results on other cores. 0: none.",
+    "type": "integer",
+    "default": "3",
+    "example": None,
     "version_added": "0.1.0",
 }
 

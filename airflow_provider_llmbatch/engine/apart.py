@@ -21,22 +21,27 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Generic, NoReturn, TypeVar
 
+from airflow_provider_llmbatch._compat import conf
+
 Asked = TypeVar("Asked")
 Made = TypeVar("Made")
 
 MOST = 3
-"""Children at once, at most: they have as much work then as one download brings."""
+"""Children at once, at most, unless the option says otherwise: they have as much work then as a download brings."""
 SIZE = 4
 """Bytes that say how long a message is; a message is shorter than a pipe's own memory."""
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def helpers() -> int:
-    """Return how many children may work beside this process: none where there is but one core, or another thread."""
+    """Return how many children may work beside this process: none where there is but one core, or another thread.
+
+    ``[llmbatch] reading_processes`` bounds them.
+    """
     if sys.platform != "linux" or threading.active_count() > 1:
         return 0
     cores = len(os.sched_getaffinity(0))
-    return min(cores, MOST) if cores > 1 else 0
+    return min(cores, max(conf.getint("llmbatch", "reading_processes", fallback=MOST), 0)) if cores > 1 else 0
 
 
 class Crew(Generic[Asked, Made]):

@@ -119,16 +119,20 @@ def test_leaving_ends_a_child_whatever_it_does(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("platform", "threads", "cores", "expected"),
+    ("platform", "threads", "cores", "option", "expected"),
     [
-        pytest.param("linux", 1, 8, apart.MOST, id="many-cores"),
-        pytest.param("linux", 1, 2, 2, id="two-cores"),
-        pytest.param("linux", 1, 1, 0, id="one-core"),
-        pytest.param("linux", 2, 8, 0, id="another-thread"),
-        pytest.param("darwin", 1, 8, 0, id="no-safe-fork"),
+        pytest.param("linux", 1, 8, None, apart.MOST, id="many-cores"),
+        pytest.param("linux", 1, 2, None, 2, id="two-cores"),
+        pytest.param("linux", 1, 1, None, 0, id="one-core"),
+        pytest.param("linux", 2, 8, None, 0, id="another-thread"),
+        pytest.param("darwin", 1, 8, None, 0, id="no-safe-fork"),
+        pytest.param("linux", 1, 8, "1", 1, id="one-is-allowed"),
+        pytest.param("linux", 1, 8, "0", 0, id="none-is-allowed"),
     ],
 )
-def test_children_work_only_where_it_is_safe_and_of_use(monkeypatch, platform, threads, cores, expected):
+def test_children_work_only_where_it_is_safe_and_of_use(monkeypatch, platform, threads, cores, option, expected):
+    if option is not None:
+        monkeypatch.setenv("AIRFLOW__LLMBATCH__READING_PROCESSES", option)
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr(threading, "active_count", lambda: threads)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
