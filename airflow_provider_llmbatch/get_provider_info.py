@@ -63,7 +63,7 @@ _PRICES: dict[str, object] = {
 _READING_PROCESSES: dict[str, object] = {
     "description": "Child processes that a task may fork at most to read large results on other cores. 0: none.",
     "type": "integer",
-    "default": "3",
+    "default": "2",
     "example": None,
     "version_added": "0.1.0",
 }

@@ -18,7 +18,6 @@ from airflow_provider_llmbatch.engine.cap import cost_of
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.landing import Landing, land
 from airflow_provider_llmbatch.engine.settle import patiently
-from airflow_provider_llmbatch.engine.till import Till
 from airflow_provider_llmbatch.engine.window import put_back
 from airflow_provider_llmbatch.exceptions import (
     BudgetExhaustedError,
@@ -89,7 +88,7 @@ def _fetch(job: Job, ended: Iterable[tuple[ShardState, Batch]]) -> None:
     """Fetch and count what has ended. While one batch's results are read, those of the next may come."""
     beside = helpers()
     waiting: deque[_Fetched] = deque()
-    with Crew(partial(_land, job), job.scratch, size=beside) as crew:
+    with Crew[_Place, Landing](lambda place: land(job, *place), job.scratch, size=beside) as crew:
         try:
             for shard, batch in ended:
                 waiting.append(_begin(job, shard, batch, crew))
@@ -111,15 +110,11 @@ def _begin(job: Job, shard: ShardState, batch: Batch, crew: Crew[_Place, Landing
         path = stack.enter_context(job.folder.files.landing(job.folder.results_name(shard)))
         _download(job, batch, path)
         if crew.size and path.stat().st_size >= LARGE:
-            Till(job).open()
+            job.prices.book(job.spec.model)  # looked up here, it is looked up for all children
             read = crew.begin((shard, path))
         else:
             read = partial(land, job, shard, path)
         return _Fetched(shard, batch, path, read, stack.pop_all())
-
-
-def _land(job: Job, place: _Place) -> Landing:
-    return land(job, *place)
 
 
 def _take_all(job: Job, waiting: deque[_Fetched]) -> None:

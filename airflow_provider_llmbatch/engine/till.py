@@ -73,10 +73,6 @@ class Till:
         """Leave out the price list, which reads the job's folder: what was found in it is here."""
         return {name: value for name, value in vars(self).items() if name != "_prices"}
 
-    def open(self) -> None:
-        """Look up the prices now: children that are forked then need not."""
-        self._book(self._asked)
-
     def take(self, answers: Sequence[Answer]) -> Decimal | None:
         """Return what all *answers* to one record cost, or ``None`` if one of them has no known price."""
         cost: Decimal | None = NOTHING

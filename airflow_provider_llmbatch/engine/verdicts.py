@@ -29,8 +29,6 @@ from airflow_provider_llmbatch.engine.reading import name_in, read
 T = TypeVar("T")
 
 BUFFER = 1 << 20
-RUN = 500
-"""Answers that are read at once."""
 
 _line = msgspec.json.Decoder(Line).decode
 _fields = msgspec.json.Decoder(dict[str, Any]).decode

@@ -15,7 +15,6 @@ from airflow_provider_llmbatch.exceptions import BusyError, NotFoundError, Trans
 
 TRIES = 4
 """How often a transfer may fail without having brought a single byte more."""
-BLOCK = 1 << 20
 
 Open = Callable[[str, dict[str, str]], AbstractContextManager[Any]]
 """Opens a streamed answer: ``open(path, headers)``."""
