@@ -67,14 +67,11 @@ class Block(NamedTuple):
             index = self.first + place
             yield Record(index, self.keys[place] if self.keys else str(index), dict(row))
 
-    def halves(self) -> tuple[Block, Block]:
-        """Return it in two parts, without their lines."""
-        middle = len(self.rows) // 2
-        keys = (self.keys[:middle], self.keys[middle:]) if self.keys else (None, None)
-        return (
-            Block(self.first, self.rows[:middle], keys[0]),
-            Block(self.first + middle, self.rows[middle:], keys[1]),
-        )
+    def part(self, start: int, stop: int) -> Block:
+        """Return the records from position *start* up to *stop*, without their lines."""
+        if (start, stop) == (0, len(self.rows)):
+            return self
+        return Block(self.first + start, self.rows[start:stop], self.keys[start:stop] if self.keys else None)
 
 
 def number(source: Iterable[Rows], *, key: str | None) -> Iterator[Block]:

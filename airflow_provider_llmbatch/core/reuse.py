@@ -1,12 +1,13 @@
 """Answers that outlive their job: what names one, and how it lies in a file.
 
 An answer is named by a digest of everything that decides it. Two requests with the same digest are the same question,
-put to the same model at the same address, and its answer was held to the same schema.
+put to the same model at the same address, and its answer was held to the same schema. Where the requests of a job
+differ in nothing but their texts, the digest is made of these: most records of a daily job need no request then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -23,14 +24,10 @@ OURS = COLUMNS[2:]
 """What of a row does not depend on the record's place: all but ``llm_index`` and ``llm_key``."""
 LEAST = 256
 """No stored answer is shorter: the names of its columns alone take more bytes."""
-
-Digester = Callable[[Sequence[bytes], int], list[bytes]]
-"""Takes lines of consecutive records and the first one's index, and returns their digests."""
-
 _START = len(b'{"digest":"')
+_PAID = _START + 2 * DIGEST + len(b'","paid_usd":')
 _CUT = b',"llm_status":'
 """What stands before a row's columns. Inside a text, a quotation mark has a backslash before it."""
-_PAID = b'"paid_usd":'
 _END = b',"llm_cost_usd":"0"}\n'
 """How a stored answer ends that shows no reasoning."""
 
@@ -40,24 +37,29 @@ _sorted = msgspec.json.Encoder(order="sorted").encode
 _encode = msgspec.json.Encoder().encode
 
 
-def digester(vendor: str, host: str | None, lane: str, schema: Mapping[str, Any] | None, name: str) -> Digester:
-    """Return what makes the digests of the requests of one lane.
+def digest_of(*facts: Any) -> bytes:
+    """Return what stands for *facts*, which may be whatever JSON can say."""
+    return sha256(_sorted((FORMAT, *facts))).digest()
 
-    :param host: ``None`` where it is the vendor's own: an emulator's answers are never a vendor's.
-    :param lane: What all requests of its batch have in common; a vendor's betas are told there, and not in the line.
-    :param schema: What the answer was held to.
-    :param name: The custom ids up to the record's index; they are of one job and not of the question.
+
+def digests_of_texts(shared: bytes, texts: Sequence[Sequence[str]]) -> list[bytes]:
+    """Return the digests of requests that differ in nothing but their texts.
+
+    :param shared: Stands for all else.
+    :param texts: What :meth:`Composer.texts` returns.
     """
-    facts = sha256(_sorted([FORMAT, vendor, host, lane, schema])).digest()
-    start = name.encode()
+    if len(texts) == 1:
+        return [sha256(shared + text.encode()).digest()[:DIGEST] for text in texts[0]]
+    return [sha256(shared + _encode(several)).digest()[:DIGEST] for several in zip(*texts, strict=True)]
 
-    def digests(lines: Sequence[bytes], first: int) -> list[bytes]:
-        return [
-            sha256(line.replace(b"%b%d" % (start, index), facts, 1)).digest()[:DIGEST]
-            for index, line in enumerate(lines, first)
-        ]
 
-    return digests
+def digest_of_line(shared: bytes, line: bytes, name: str) -> bytes:
+    """Return the digest of a request as it is written.
+
+    :param shared: Stands for what decides its answer and is not in the line.
+    :param name: Its custom id; that is of one job and not of the question.
+    """
+    return sha256(line.replace(name.encode(), shared, 1)).digest()[:DIGEST]
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -117,45 +119,37 @@ def as_ours(line: bytes) -> bytes:
 def are_of(lines: Sequence[bytes], digests: Iterable[bytes]) -> bool:
     """Return whether *lines* are the stored answers of those digests, each whole."""
     names = b"".join([line[_START : _START + 2 * DIGEST] for line in lines])
-    return names == b"".join(digests).hex().encode() and all(line.endswith(b"}\n") for line in lines)
+    return names == b"".join(digests).hex().encode() and lines[-1].endswith(b"}\n")
 
 
-def cut(lines: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Cut stored answers in two: what each cost, in dollars between quotation marks or ``null``; and its columns."""
-    parts = [line.partition(_CUT) for line in lines]
-    return [head.split(b",", 2)[1].removeprefix(_PAID) for head, _, _ in parts], [columns for _, _, columns in parts]
+def paid(lines: Iterable[bytes]) -> list[bytes]:
+    """Return what each stored answer cost: dollars between quotation marks, or ``null``."""
+    return [line[_PAID : line.index(b",", _PAID)] for line in lines]
 
 
-def thinks(columns: bytes) -> bool:
-    """Return whether the columns of an answer show the model's reasoning."""
-    return not columns.endswith(_END)
+def thinking(total: int, lines: bytes) -> int:
+    """Return how many of *total* stored answers show the model's reasoning."""
+    return total - lines.count(_END)
 
 
-def beside(index: int, columns: bytes, *, is_keyed: bool) -> bytes:
-    """Return the columns of an answer as those of record *index*.
+def beside(line: bytes, index: int, key: bytes) -> bytes:
+    """Return a stored answer as our columns of record *index*.
 
-    :param is_keyed: Whether records are named by a column of theirs; their names are put in later.
+    :param key: The record's key, as JSON.
     """
-    if is_keyed:
-        return b'{"llm_index":%d,"llm_key":"","llm_status":%b' % (index, columns)
-    return b'{"llm_index":%d,"llm_key":"%d","llm_status":%b' % (index, index, columns)
+    return b'{"llm_index":%d,"llm_key":%b,"llm_status":%b' % (index, key, line.partition(_CUT)[2])
 
 
-def index_of(line: bytes) -> int:
-    """Return the index in a line of :func:`beside`."""
-    return int(line[13 : line.index(b",")])
+def is_a_row(columns: bytes) -> bool:
+    """Return whether what :func:`beside` returned are the columns of this release, and no other."""
+    return tuple(_fields(columns)) == COLUMNS
 
 
-def is_a_row(line: bytes) -> bool:
-    """Return whether a line of :func:`beside` has the columns of this release, and no other."""
-    return tuple(_fields(line)) == COLUMNS
-
-
-def made_a_row(line: bytes, thinks: bool) -> bytes:
-    """Return a line of :func:`beside` with the columns of this release.
+def made_a_row(columns: bytes, thinks: bool) -> bytes:
+    """Return what :func:`beside` returned with the columns of this release.
 
     :param thinks: Whether there is one for the model's reasoning.
     """
     names = (*COLUMNS, THINKING) if thinks else COLUMNS
-    fields = _fields(line)
+    fields = _fields(columns)
     return _encode({name: fields.get(name, _NULL) for name in names}) + b"\n"

@@ -35,6 +35,7 @@ class Stencil:
 
     :param name: The custom id, up to the record's index.
     :param encode: Must treat a text that is not empty as it treats any other.
+    :ivar shared: What all the requests have in common, whatever the job is called.
     """
 
     def __init__(self, composer: Composer, encode: Encode, name: str) -> None:
@@ -54,6 +55,7 @@ class Stencil:
             if place < 0 or marks[number].encode() in rest:
                 raise ValueError("a text stands in the request twice, or not at all")
         self._parts.append(rest)
+        self.shared = [[part.removesuffix(name.encode()).decode() for part in self._parts], self._order, self._lane]
 
     def write(self, first: int, texts: Sequence[Sequence[str]]) -> Requests | None:
         """Return the requests of consecutive records, or ``None`` if one of them has to be made in full.

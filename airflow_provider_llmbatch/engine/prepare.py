@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from airflow_provider_llmbatch.core.manifest import Round
-from airflow_provider_llmbatch.core.records import number
+from airflow_provider_llmbatch.core.records import Block, number
 from airflow_provider_llmbatch.core.requests import SAME, Requests, custom_id
 from airflow_provider_llmbatch.core.shards import Shard
 from airflow_provider_llmbatch.engine.again import FREE_STATUSES, Again
@@ -41,8 +41,11 @@ def prepare_first(job: Job) -> None:
         )
     job.folder.ask(job.plan.question)
     warm = job.plan.warm_cache
-    with RecordFiles(job) as records, ShardFiles(job, 1, first_alone=warm) as shards, Gate(job, shards) as gate:
-        are_alike = _write(job, job.plan, records, gate)
+    asker = Asker(job, job.plan)
+    with Gate(job, job.plan, asker) as gate, ShardFiles(job, 1, first_alone=warm) as shards:
+        with RecordFiles(job) as records:
+            _write(job, job.plan, records, gate, shards)
+        are_alike = next(asker.alike.found(), None) is not None
         reused = gate.close()
         ledger = _ledger(job, shards) if are_alike else Ledger()
         twins = write_twins(job, ledger)
@@ -70,21 +73,26 @@ def prepare_first(job: Job) -> None:
         job.log.info("Shard r1-00000 is one request that fills the cache; the others wait for its results.")
 
 
-def _write(job: Job, plan: Plan, records: RecordFiles, gate: Gate) -> bool:
-    """Read the source to its end; return whether some requests may be the same, and are to be asked once."""
-    asker, keys = Asker(job, plan), Repeats()
-    for block in number(blocks_of(plan.source), key=job.spec.key):
-        for requests in asker.ask(block):
-            gate.add_all(requests)
-            if not requests.first:
-                _tell_of_cache(job, plan, requests)
-        records.add(block)
-        keys.note(map(hash, block.keys or ()))
+def _write(job: Job, plan: Plan, records: RecordFiles, gate: Gate, shards: ShardFiles) -> None:
+    """Read the source to its end."""
+    keys = Repeats()
+
+    def blocks() -> Iterator[Block]:
+        for block in number(blocks_of(plan.source), key=job.spec.key):
+            records.add(block)
+            keys.note(map(hash, block.keys or ()))
+            yield block
+
+    is_told = False
+    for requests in gate.asked(blocks()):
+        shards.add_all(requests)
+        if not is_told:
+            _tell_of_cache(job, plan, requests)
+            is_told = True
     records.close()
     if not records.count:
         raise SourceError(f"source {plan.source!r} holds no records. Nothing was sent.")
     _refuse_repeated(job, keys, records.files)
-    return next(asker.alike.found(), None) is not None
 
 
 def _tell_of_cache(job: Job, plan: Plan, requests: Requests) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.window import limits_of
+from airflow_provider_llmbatch.storage.behind import written_behind
 
 BUFFER = 1 << 16
 """Blocks are larger, and are written past the buffer."""
@@ -72,7 +73,7 @@ class RecordFiles:
         self._stack.close()
         path = self._stack.enter_context(self._folder.files.landing(self._folder.records_name(self.files)))
         self.files += 1
-        return self._stack.enter_context(path.open("wb", buffering=BUFFER))
+        return self._stack.enter_context(written_behind(path))
 
 
 class ShardFiles:

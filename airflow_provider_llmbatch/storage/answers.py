@@ -13,17 +13,18 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from airflow_provider_llmbatch.core.reuse import DIGEST, FORMAT, OURS, are_of
+from airflow_provider_llmbatch.core.reuse import DIGEST, FORMAT, OURS
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.folder import Folder, open_folder
 
@@ -35,8 +36,6 @@ collector busy for longer than everything else here takes."""
 SIZE = (1 << SIZE_BITS) - 1
 SCAN = 1 << 12
 """Entries of an index that are read at once from one end to the other."""
-HELD = 1 << 18
-"""Entries that are held in memory at most, of all indexes together: some 50 MB. Small segments are quick then."""
 WINDOW = 128
 """Entries that are read at once around the place where a digest should be."""
 SCANNED = 16
@@ -45,7 +44,6 @@ GAP = 1 << 16
 """Bytes between two answers that are read along with them: another call takes longer."""
 MOST = 32 << 20
 """Bytes that are read at once, but for a single answer that is larger."""
-READERS = 8
 HEAD_BYTES = 4096
 """No head is longer."""
 
@@ -70,6 +68,23 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 Places = dict[bytes, int]
 """Where the answers to digests lie in their segment."""
+
+
+class Run(NamedTuple):
+    """Answers that lie one after the other in a segment.
+
+    :ivar first: Position of the first one's digest among those that were looked up; the others' follow it.
+    :ivar total: How many they are.
+    :ivar segment: The segment's number.
+    :ivar start: First byte.
+    :ivar end: The byte behind the last.
+    """
+
+    first: int
+    total: int
+    segment: int
+    start: int
+    end: int
 
 
 def entry(digest: bytes, start: int, size: int) -> bytes:
@@ -126,14 +141,10 @@ class Store:
 
 
 class Segment:
-    """The answers that one job paid for.
-
-    :ivar is_held: Whether its index may be in memory.
-    """
+    """The answers that one job paid for."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.name = name
-        self.is_held = False
         self.created_at = _at(name)
         self._folder = folder
 
@@ -165,10 +176,10 @@ class Segment:
         except FileNotFoundError:
             raise LostError(self) from None
         except OSError as error:
-            raise self._unreadable(f"{type(error).__name__}: {error}") from error
+            raise self.unreadable(f"{type(error).__name__}: {error}") from error
         head = self._decoded(line)
         if head.schema > FORMAT or end - start != head.answers * ENTRY.size:
-            raise self._unreadable(
+            raise self.unreadable(
                 f"schema {head.schema}, {end - start:,} bytes for {head.answers:,} answers; this release reads schema "
                 f"{FORMAT}"
             )
@@ -183,44 +194,54 @@ class Segment:
         try:
             return msgspec.json.decode(line, type=Head)
         except msgspec.MsgspecError as error:
-            raise self._unreadable(str(error)) from None
+            raise self.unreadable(str(error)) from None
 
-    def find(self, digests: Set[bytes]) -> Places:
-        """Return where the answers to *digests* lie; those that are not here are left out."""
-        _, path, start, count = self._index
-        if self.is_held:
-            held = self._held
-            return {digest: held[digest] for digest in digests if digest in held}
-        with path.open("rb") as file:
+    def entries(self, base: int = 0) -> Places:
+        """Return where all its answers lie.
+
+        :param base: Is added to each place.
+        :raises LostError: The segment is gone.
+        """
+        with self._opened() as file:
+            return {digest: base | int.from_bytes(place, "big") for digest, place in _entries(file)}
+
+    def find(self, digests: Set[bytes], base: int = 0) -> Places:
+        """Return where the answers to *digests* lie; those that are not here are left out.
+
+        :param base: Is added to each place.
+        :raises LostError: The segment is gone.
+        """
+        _, _, start, count = self._index
+        with self._opened() as file:
             if count <= SCANNED * len(digests):
-                entries = chain.from_iterable(map(ENTRY.iter_unpack, _blocks(file, start)))
-                return {digest: int.from_bytes(place, "big") for digest, place in entries if digest in digests}
+                return {d: base | int.from_bytes(place, "big") for d, place in _entries(file) if d in digests}
             found = ((digest, _seek(file, start, count, digest)) for digest in digests)
-            return {digest: place for digest, place in found if place is not None}
+            return {digest: base | place for digest, place in found if place is not None}
 
-    @cached_property
-    def _held(self) -> Places:
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Open the index where its entries begin."""
         _, path, start, _ = self._index
-        with path.open("rb") as file:
-            entries = chain.from_iterable(map(ENTRY.iter_unpack, _blocks(file, start)))
-            return {digest: int.from_bytes(place, "big") for digest, place in entries}
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise LostError(self) from None
+        with file:
+            file.seek(start)
+            yield file
 
-    def read(self, places: Places) -> list[bytes]:
-        """Return the lines at *places*, which must be in their order here. Neighbours are read in one go.
+    def read(self, runs: Iterable[Run]) -> dict[Run, bytes]:
+        """Return the lines of each run, one after the other. Runs that are near to each other are read in one go.
 
         :raises LostError: The segment is gone.
-        :raises ManifestError: What lies there is not what the index says.
         """
-        lines: list[bytes] = []
-        for runs in _batches(_runs(places.values())):
-            parts = self._folder.read_ranges(f"{self.name}.jsonl", [(start, end) for start, end, _ in runs])
+        lines: dict[Run, bytes] = {}
+        for spans in _batches(_spans(sorted(runs, key=attrgetter("start", "end")))):
+            parts = self._folder.read_ranges(f"{self.name}.jsonl", [(start, end) for start, end, _ in spans])
             if parts is None:
                 raise LostError(self)
-            for (offset, _, run), part in zip(runs, parts, strict=True):
-                starts = [(place >> SIZE_BITS) - offset for place in run]
-                lines += [part[start : start + (place & SIZE)] for start, place in zip(starts, run, strict=True)]
-        if not are_of(lines, places):
-            raise self._unreadable("where one should be lies another, or a part of one")
+            for (start, _, several), part in zip(spans, parts, strict=True):
+                lines |= {run: part[run.start - start : run.end - start] for run in several}
         return lines
 
     def delete(self) -> None:
@@ -228,7 +249,8 @@ class Segment:
         for name in (self._index_name, f"{self.name}.jsonl"):
             self._folder.remove(name)
 
-    def _unreadable(self, why: str) -> ManifestError:
+    def unreadable(self, why: str) -> ManifestError:
+        """Return the error that says so."""
         uri = self._folder.uri_of(self._index_name)
         return ManifestError(
             f"{uri!r}: the kept answers cannot be read ({why}). Nothing was sent. Restore the segment, or delete its "
@@ -237,37 +259,14 @@ class Segment:
         )
 
 
-def fetched(segments: Sequence[Segment]) -> list[Segment]:
-    """Bring the indexes of *segments* to this machine, several at once; those that are gone are left out.
-
-    As many of them as there is room for are held in memory.
-    """
-
-    def there(segment: Segment) -> Segment | None:
-        try:
-            return segment.fetch()
-        except LostError:
-            return None
-
-    first, others = [there(segment) for segment in segments[:1]], segments[1:]  # the first one makes room on disk
-    with ThreadPoolExecutor(READERS) as several:
-        found = [segment for segment in [*first, *several.map(there, others)] if segment is not None]
-    room = HELD
-    for segment in found:
-        segment.is_held = segment.head.answers <= room
-        room -= segment.head.answers if segment.is_held else 0
-    return found
-
-
 def _at(name: str) -> float:
     return datetime.strptime(name.partition("-")[0], _TIME).replace(tzinfo=UTC).timestamp()
 
 
-def _blocks(file: BinaryIO, start: int) -> Iterator[bytes]:
-    """Yield the entries of an index, some at a time."""
-    file.seek(start)
-    while block := file.read(SCAN * ENTRY.size):
-        yield block
+def _entries(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield digest and place of every answer."""
+    blocks = iter(lambda: file.read(SCAN * ENTRY.size), b"")
+    return chain.from_iterable(map(ENTRY.iter_unpack, blocks))
 
 
 def _seek(file: BinaryIO, start: int, count: int, digest: bytes) -> int | None:
@@ -300,37 +299,36 @@ def _within(block: bytes, digest: bytes) -> int | None:
     return None if at < 0 else int.from_bytes(block[at + DIGEST : at + ENTRY.size], "big")
 
 
-Run = tuple[int, int, list[int]]
-"""First byte, the byte behind the last, and the places between them."""
+Span = tuple[int, int, list[Run]]
+"""First byte, the byte behind the last, and the runs between them."""
 
 
-def _runs(places: Iterable[int]) -> Iterator[Run]:
+def _spans(runs: Iterable[Run]) -> Iterator[Span]:
     """Put those together that lie so near to each other that one read brings them."""
-    run: list[int] = []
+    several: list[Run] = []
     first = end = 0
-    for place in places:
-        start = place >> SIZE_BITS
-        if run and (start - end > GAP or start - first > MOST):
-            yield first, end, run
-            run = []
-        if not run:
-            first = start
-        run.append(place)
-        end = start + (place & SIZE)
-    if run:
-        yield first, end, run
-
-
-def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
-    """Put as many runs together as are read at once."""
-    batch: list[Run] = []
-    size = 0
     for run in runs:
-        extent = run[1] - run[0]
+        if several and (run.start - end > GAP or run.end - first > MOST):
+            yield first, end, several
+            several = []
+        if not several:
+            first = end = run.start
+        several.append(run)
+        end = max(end, run.end)
+    if several:
+        yield first, end, several
+
+
+def _batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """Put as many spans together as are read at once."""
+    batch: list[Span] = []
+    size = 0
+    for span in spans:
+        extent = span[1] - span[0]
         if batch and size + extent > MOST:
             yield batch
             batch, size = [], 0
-        batch.append(run)
+        batch.append(span)
         size += extent
     if batch:
         yield batch

@@ -88,12 +88,15 @@ def test_columns_are_told_once_in_the_order_they_come():
     assert block.shapes == [("a", "b"), ("b",), ("b", "c")]
 
 
-@given(st.lists(st.integers(), min_size=2), st.booleans())
-def test_the_halves_of_a_block_are_the_block(values, has_keys):
+@given(st.lists(st.integers(), min_size=2), st.booleans(), st.data())
+def test_the_parts_of_a_block_are_the_block(values, has_keys, data):
     rows = [{"id": value} for value in values]
     (block,) = number(in_blocks(("here", row) for row in rows), key="id" if has_keys else None)
 
-    assert [record for half in block.halves() for record in half.records()] == list(block.records())
+    cut = data.draw(st.integers(0, len(values)))
+    parts = [block.part(0, cut), block.part(cut, len(values))]
+
+    assert [record for part in parts for record in part.records()] == list(block.records())
 
 
 def test_a_record_keeps_its_own_copy_of_the_row():

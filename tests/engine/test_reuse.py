@@ -143,6 +143,34 @@ def test_an_answer_of_another_address_is_not_that_of_this_one(daily, emulator):
     assert paid(emulator) == 2
 
 
+SHAPES = {
+    "a prompt": {"prompt": "Echo {{ record.text }}"},
+    "a prompt and a system text": {"prompt": "Echo {{ record.text }}", "system": "Of {{ record.text }}: be brief."},
+    "a template that computes": {"prompt": "Echo {% if record.text %}{{ record.text | trim }}{% endif %}"},
+    "turns": {
+        "prompt": None,
+        "messages": [
+            {"role": "user", "content": "Of {{ record.text }}"},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": "Echo {{ record.text }}"},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_its_request_looks_like_a_record_is_found_again(daily, emulator, shape):
+    texts = ["a", 'with "quotes"', "東京", "c\u2028d", "\\n\n", "e"]
+    daily.run(texts, **SHAPES[shape])
+    expected = {row["text"]: row["llm_output"] for row in daily.rows()}
+
+    daily.run(["new", *reversed(texts)], **SHAPES[shape])
+
+    assert paid(emulator) == len(texts) + 1
+    assert [row["llm_round"] for row in daily.rows()] == [1] + [0] * len(texts)
+    assert {row["text"]: row["llm_output"] for row in daily.rows()[1:]} == expected
+
+
 def test_what_a_job_is_called_and_where_a_row_stands_does_not_count(daily, emulator):
     daily.run(["a", "b"], key="n")
 

@@ -1,57 +1,49 @@
-"""Between the requests of round 1 and their shards: what has an answer already is not asked."""
+"""Between the records and their requests of round 1: what has an answer already is not asked."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from itertools import islice, repeat
 from typing import IO, Any
 
 from airflow_provider_llmbatch.core.manifest import Reuse
+from airflow_provider_llmbatch.core.records import Block
 from airflow_provider_llmbatch.core.requests import Requests
-from airflow_provider_llmbatch.core.reuse import LEAST, OURS, as_ours, beside, cut, thinks
+from airflow_provider_llmbatch.core.reuse import paid, thinking
 from airflow_provider_llmbatch.core.rows import money
-from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.reuse import REUSED, digesters
-from airflow_provider_llmbatch.engine.writing import BUFFER, ShardFiles
-from airflow_provider_llmbatch.storage.answers import (
-    MOST,
-    SIZE,
-    SIZE_BITS,
-    LostError,
-    Places,
-    Segment,
-    Store,
-    fetched,
-)
+from airflow_provider_llmbatch.engine.asking import Asker, Draft
+from airflow_provider_llmbatch.engine.job import Job, Plan
+from airflow_provider_llmbatch.engine.reuse import ASKED, INDEX_AND_DIGEST, REUSED
+from airflow_provider_llmbatch.storage.answers import Store
+from airflow_provider_llmbatch.storage.behind import written_behind
+from airflow_provider_llmbatch.storage.lookup import Lookup
 
 CHUNK = 2 << 20
-"""Bytes of requests that are looked up together."""
+"""Bytes of records that are looked up together."""
+
+Gap = tuple[int, int]
+"""Indexes of the first record that has no answer, and of the next one that has."""
 
 
 class Gate:
-    """Takes requests as :class:`ShardFiles` does, and passes on those that have no answer yet.
+    """Passes on what has to be asked, which is everything if the plan names no store.
 
-    The answers of the others are copied into the job's folder: however often the job is landed again, and whatever
+    The answers to the others are copied into the job's folder: however often the job is landed again, and whatever
     became of the store by then, its rows stay the same.
 
-    :param shards: Where requests go that have to be asked: all of them, if the plan names no store.
     :raises ManifestError: The store cannot be read. Nothing is asked then that may have been paid for.
     """
 
-    def __init__(self, job: Job, shards: ShardFiles) -> None:
-        self._job = job
-        self._shards = shards
-        self._uri = job.plan.reuse_uri if job.plan else None
-        self._segments = self._there()
-        self._digester = digesters(job)
-        self._waiting: list[Requests] = []
-        self._bytes = 0
-        self._landing = ExitStack()
-        self._file: IO[bytes] | None = None
-        self._taken: dict[str, bytearray] = {}
+    def __init__(self, job: Job, plan: Plan, asker: Asker) -> None:
+        self._files = job.folder.files
+        self._asker = asker
+        self._uri = plan.reuse_uri
+        since = 0.0 if plan.reuse_ttl is None else job.clock() - plan.reuse_ttl
+        self._lookup = Lookup(Store(plan.reuse_uri).segments(since) if plan.reuse_uri else [])
+        self._stack = ExitStack()
+        self._open: dict[str, IO[bytes]] = {}
         self._rows = self._thinking = 0
         self._paid: Counter[bytes] = Counter()
 
@@ -59,29 +51,25 @@ class Gate:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._landing.__exit__(*error)
+        self._stack.__exit__(*error)
 
-    def _there(self) -> list[Segment]:
-        plan = self._job.plan
-        if plan is None or plan.reuse_uri is None:
-            return []
-        since = 0.0 if plan.reuse_ttl is None else self._job.clock() - plan.reuse_ttl
-        return fetched(Store(plan.reuse_uri).segments(since))
+    def asked(self, blocks: Iterable[Block]) -> Iterator[Requests]:
+        """Yield the requests of those records that have no answer yet, in order.
 
-    def add_all(self, requests: Requests) -> None:
-        """Take requests in, in the order of the index."""
-        if not self._segments:
-            self._shards.add_all(requests)
+        :raises InputError: The template, or the vendor, does not take one of them; it names the record's index.
+        """
+        drafts = (draft for block in blocks for draft in self._asker.drafts(block))
+        if self._uri is None:
+            for draft in drafts:
+                yield from self._asker.ask(draft)
             return
-        self._waiting.append(requests)
-        self._bytes += len(requests.lines)
-        if self._bytes >= CHUNK:
-            self._flush()
+        for several in _gathered(drafts):
+            for part in _cut(several, deque(self._gaps(several))):
+                yield from self._asker.ask(part)
 
     def close(self) -> Reuse | None:
-        """Pass on what is left. Return what was found, or ``None`` if the plan names no store."""
-        self._flush()
-        self._landing.close()
+        """Let the files appear. Return what was found, or ``None`` if the plan names no store."""
+        self._stack.close()
         if self._uri is None:
             return None
         saved = self._saved()
@@ -92,119 +80,59 @@ class Gate:
             thinking=self._thinking,
         )
 
-    def _flush(self) -> None:
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        digests: list[bytes] = []
-        for requests in waiting:
-            digests += self._digester(requests.lane)(requests.lines.splitlines(keepends=True), requests.first)
-        answers = self._answers(digests)
-        for requests in waiting:
-            found = list(islice(answers, requests.total))
-            self._write(requests.first, found)
-            self._pass(requests, [place for place, answer in enumerate(found) if answer is None])
+    def _gaps(self, drafts: Sequence[Draft]) -> list[Gap]:
+        """Keep the answers that there are; return which records are between them."""
+        digests = [digest for draft in drafts for digest in self._asker.digests(draft)]
+        first = done = drafts[0].block.first
+        gaps: list[Gap] = []
+        for found in self._lookup.find(digests):
+            start = first + found.first
+            self._write(REUSED, b"[%d,%d]\n%b" % (start, found.total, found.lines))
+            self._rows += found.total
+            self._thinking += thinking(found.total, found.lines)
+            self._paid.update(paid(found.new))
+            gaps.append((done, start))
+            done = start + found.total
+        gaps = [gap for gap in [*gaps, (done, first + len(digests))] if gap[0] < gap[1]]
+        for start, stop in gaps:
+            entries = zip(range(start, stop), digests[start - first : stop - first], strict=True)
+            self._write(ASKED, b"".join([INDEX_AND_DIGEST.pack(*entry) for entry in entries]))
+        return gaps
 
-    def _answers(self, digests: Sequence[bytes]) -> Iterator[bytes | None]:
-        """Yield the columns of the answer to each request, or ``None``, in order."""
-        done = 0
-        while done < len(digests):
-            rest = digests[done:]
-            found = self._look_up(set(rest))
-            try:
-                for part in _parts(rest, found):
-                    yield from map(self._read(part, found).get, part)
-                    done += len(part)
-            except LostError as lost:  # somebody purges the store: what was there is to be asked
-                self._segments.remove(lost.segment)
-
-    def _look_up(self, digests: set[bytes]) -> list[tuple[Segment, Places]]:
-        """Return in which segments, and where in each, the answers lie."""
-        places: list[tuple[Segment, Places]] = []
-        for segment in self._segments:
-            if digests:
-                found = segment.find(digests)
-                if found:
-                    places.append((segment, found))
-                    digests = digests - found.keys()
-        return places
-
-    def _read(self, digests: Sequence[bytes], found: Sequence[tuple[Segment, Places]]) -> dict[bytes, bytes]:
-        """Return the columns of the answers to *digests*, and count them."""
-        answers: dict[bytes, bytes] = {}
-        wanted = set(digests)
-        for segment, places in found:
-            here = sorted((digest for digest in wanted if digest in places), key=places.__getitem__)
-            if here:
-                answers.update(zip(here, self._of(segment, {digest: places[digest] for digest in here}), strict=True))
-        return answers
-
-    def _of(self, segment: Segment, places: Places) -> list[bytes]:
-        """Return the columns of the answers at *places*, and count those that no earlier record had, by their cost.
-
-        It takes a bit for each answer of the segment: no two begin within the same ``LEAST`` bytes.
-        """
-        lines = segment.read(places)
-        if segment.head.columns != OURS:
-            lines = list(map(as_ours, lines))
-        paid, columns = cut(lines)
-        taken = self._taken.setdefault(segment.name, bytearray())
-        numbers = [(place >> SIZE_BITS) // LEAST for place in places.values()]
-        taken.extend(bytes(max(0, numbers[-1] // 8 + 1 - len(taken))))
-        new = [number for number, place in enumerate(numbers) if not taken[place >> 3] >> (place & 7) & 1]
-        for number in new:
-            taken[numbers[number] >> 3] |= 1 << (numbers[number] & 7)
-        self._paid.update([paid[number] for number in new])
-        self._thinking += sum(thinks(columns[number]) for number in new)
-        return columns
+    def _write(self, name: str, data: bytes) -> None:
+        if name not in self._open:
+            path = self._stack.enter_context(self._files.landing(name))
+            self._open[name] = self._stack.enter_context(written_behind(path))
+        self._open[name].write(data)
 
     def _saved(self) -> Decimal | None:
         """Return what the answers cost once, or ``None`` if that is not known of one of them."""
-        if self._paid[b"null"]:
+        if b"null" in self._paid:
             return None
-        return sum((Decimal(paid[1:-1].decode()) * count for paid, count in self._paid.items() if count), Decimal(0))
-
-    def _write(self, first: int, answers: Sequence[bytes | None]) -> None:
-        """Write the answers down beside their records, the first of which is record *first*."""
-        is_keyed = self._job.spec.key is not None
-        lines = [
-            beside(index, answer, is_keyed=is_keyed)
-            for index, answer in enumerate(answers, first)
-            if answer is not None
-        ]
-        if lines and self._file is None:
-            path = self._landing.enter_context(self._job.folder.files.landing(REUSED))
-            self._file = self._landing.enter_context(path.open("wb", buffering=BUFFER))
-        if self._file is not None:
-            self._file.write(b"".join(lines))
-            self._rows += len(lines)
-
-    def _pass(self, requests: Requests, missed: Sequence[int]) -> None:
-        """Let those at the places *missed* through."""
-        if len(missed) == requests.total:
-            self._shards.add_all(requests)
-            return
-        lines = requests.lines.splitlines(keepends=True) if missed else []
-        for places in _neighbours(missed):
-            some = b"".join(lines[places[0] : places[-1] + 1])
-            first = requests.first + places[0]
-            self._shards.add_all(requests._replace(first=first, total=len(places), lines=some))
+        return sum((Decimal(usd[1:-1].decode()) * count for usd, count in self._paid.items()), Decimal(0))
 
 
-def _parts(digests: Sequence[bytes], found: Sequence[tuple[Segment, Places]]) -> Iterator[Sequence[bytes]]:
-    """Cut *digests* so that the answers to each part are read at once."""
-    sizes = {digest: place & SIZE for _, places in found for digest, place in places.items()}
-    first = size = 0
-    for position, more in enumerate(map(sizes.get, digests, repeat(0))):
-        if size + more > MOST and position > first:
-            yield digests[first:position]
-            first, size = position, 0
-        size += more
-    yield digests[first:]
+def _gathered(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
+    """Put as many together as are looked up at once."""
+    several: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        several.append(draft)
+        size += draft.size
+        if size >= CHUNK:
+            yield several
+            several, size = [], 0
+    if several:
+        yield several
 
 
-def _neighbours(places: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Put those together that follow each other."""
-    first = 0
-    for position in range(1, len(places) + 1):
-        if position == len(places) or places[position] > places[position - 1] + 1:
-            yield places[first:position]
-            first = position
+def _cut(drafts: Iterable[Draft], gaps: deque[Gap]) -> Iterator[Draft]:
+    """Yield what the records in *gaps* ask."""
+    for draft in drafts:
+        begin, end = draft.block.first, draft.block.first + draft.total
+        while gaps and gaps[0][0] < end:
+            start, stop = gaps[0]
+            yield draft.part(max(start, begin) - begin, min(stop, end) - begin)
+            if stop > end:
+                break
+            gaps.popleft()

@@ -12,15 +12,17 @@ from airflow_provider_llmbatch.core.manifest import Reuse
 from airflow_provider_llmbatch.core.reuse import stored_line
 from airflow_provider_llmbatch.core.rows import Answer, best, money, usage_of
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.reuse import digesters
+from airflow_provider_llmbatch.engine.reuse import ASKED, INDEX_AND_DIGEST
 from airflow_provider_llmbatch.engine.till import Till
 from airflow_provider_llmbatch.engine.twins import Spill
-from airflow_provider_llmbatch.engine.verdicts import Asked, all_answers, requests_of
+from airflow_provider_llmbatch.engine.verdicts import all_answers, requests_of
 from airflow_provider_llmbatch.storage.answers import ENTRY, Head, Store, entry, segment_name
 
 PART = 2
 """Bits of a digest's first byte that do not count when entries are sorted in parts."""
 BUFFER = 1 << 20
+BLOCK = 1 << 12
+"""Digests that are read at once."""
 
 
 def keep_answers(job: Job) -> None:
@@ -84,15 +86,22 @@ def _entries(job: Job) -> Iterator[tuple[bytes, bytes]]:
     The digest is that of the first request, whatever round brought the answer: it is what another job asks first. A
     reopened job kept the answers of its earlier rounds when it was over for the first time.
     """
-    till, digester, base = Till(job), digesters(job), job.manifest.base
-    by_first = _ByFirstModel(job)
-    for asked, (index, answers) in zip(requests_of(job, job.manifest.rounds[0]), all_answers(job), strict=True):
+    till, base, by_first = Till(job), job.manifest.base, _ByFirstModel(job)
+    digests = _digests(job)
+    for index, answers in all_answers(job):
+        digest = next(digest for number, digest in digests if number == index)  # twins have one as well
         answer = best(answers)
-        if answer.result.status != "succeeded" or answer.round < base or not by_first.gave(answer, asked):
+        if answer.result.status != "succeeded" or answer.round < base or not by_first.gave(answer, index):
             continue
         paid = till.take(answers)
-        (digest,) = digester(asked.lane)([asked.line], index)
         yield digest, stored_line(digest, answer, usage_of(answers), None if paid is None else money(paid))
+
+
+def _digests(job: Job) -> Iterator[tuple[int, bytes]]:
+    """Yield index and digest of every record that the store had no answer for."""
+    with job.folder.files.local(ASKED).open("rb") as file:
+        blocks = iter(lambda: file.read(BLOCK * INDEX_AND_DIGEST.size), b"")
+        yield from chain.from_iterable(map(INDEX_AND_DIGEST.iter_unpack, blocks))
 
 
 class _ByFirstModel:
@@ -100,10 +109,10 @@ class _ByFirstModel:
 
     def __init__(self, job: Job) -> None:
         self._model_of = job.hook.model_of
-        self._later = {round_.number: requests_of(job, round_) for round_ in job.manifest.rounds[1:]}
+        self._asked = {round_.number: requests_of(job, round_) for round_ in job.manifest.rounds}
 
-    def gave(self, answer: Answer, first: Asked) -> bool:
-        if answer.round == 1:
-            return True
-        asked = next(asked for asked in self._later[answer.round] if asked.index == first.index)
-        return self._model_of(asked.line) == self._model_of(first.line)
+    def gave(self, answer: Answer, index: int) -> bool:
+        return answer.round == 1 or self._model(answer.round, index) == self._model(1, index)
+
+    def _model(self, round_: int, index: int) -> str | None:
+        return self._model_of(next(asked.line for asked in self._asked[round_] if asked.index == index))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
 
 from airflow_provider_llmbatch.core.results import NO_USAGE
-from airflow_provider_llmbatch.core.reuse import index_of, is_a_row, made_a_row
+from airflow_provider_llmbatch.core.reuse import beside, is_a_row, made_a_row
 from airflow_provider_llmbatch.core.rows import Totals
 from airflow_provider_llmbatch.engine.job import Job
-from airflow_provider_llmbatch.engine.landing import with_key
 from airflow_provider_llmbatch.engine.reuse import REUSED
-from airflow_provider_llmbatch.engine.verdicts import lines_of
+from airflow_provider_llmbatch.engine.verdicts import key_in, lines_of, record_lines
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.tables.lines import Write
 
 Line = tuple[int, tuple[str, bytes]]
 """A record's index, its key, and itself as a line of JSON."""
+
+BUFFER = 1 << 20
+MOST = 1 << 8
+"""Rows that are made at once: more do not fit into a processor's own memory."""
+
+_encode = msgspec.json.Encoder().encode
+_run = msgspec.json.Decoder(tuple[int, int]).decode
 
 
 def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterator[Line]:
@@ -30,22 +39,38 @@ def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterat
         yield from enumerate(lines_of(job))
         return
     totals.add_good(reused.rows, NO_USAGE, ())
-    is_keyed, count = job.spec.key is not None, 0
-    with job.folder.files.local(REUSED).open("rb") as file:
-        line = file.readline()
-        is_ready = is_a_row(line) and not thinks
-        due = index_of(line)
-        for index, (key, own) in enumerate(lines_of(job)):
-            if index != due:
-                yield index, (key, own)
-                continue
-            ours = line if is_ready else made_a_row(line, thinks)
-            output(own, with_key(ours, index, key) if is_keyed else ours)
-            count += 1
-            line = file.readline()
-            due = index_of(line) if line else -1
-    if count != reused.rows:
+    key, owns = job.spec.key, record_lines(job)
+    done = 0
+    is_ready: bool | None = None
+    for first, lines in _runs(job, reused.rows):
+        for index, own in zip(range(done, first), owns, strict=False):
+            yield index, (_name(index, own, key), own)
+        done = first + len(lines)
+        for index, line, own in zip(range(first, done), lines, owns, strict=False):
+            name = b'"%d"' % index if key is None else _encode(key_in(own, key))
+            ours = beside(line, index, name)
+            is_ready = is_a_row(ours) and not thinks if is_ready is None else is_ready
+            output(own, ours if is_ready else made_a_row(ours, thinks))
+    for index, own in enumerate(owns, done):
+        yield index, (_name(index, own, key), own)
+
+
+def _name(index: int, own: bytes, key: str | None) -> str:
+    return str(index) if key is None else key_in(own, key)
+
+
+def _runs(job: Job, rows: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the index of the first record and the answers, for all records that follow each other."""
+    found = 0
+    with job.folder.files.local(REUSED).open("rb", buffering=BUFFER) as file:
+        for head in file:
+            first, total = _run(head)
+            for start in range(0, total, MOST):
+                lines = list(islice(file, min(MOST, total - start)))
+                found += len(lines)
+                yield first + start, lines
+    if found != rows:
         raise ManifestError(
-            f"{job.folder.files.uri_of(REUSED)!r} has answers to {count:,} records, and not to {reused.rows:,}. "
+            f"{job.folder.files.uri_of(REUSED)!r} has answers to {found:,} records, and not to {rows:,}. "
             "Restore the file and clear the task; nothing is paid again."
         )

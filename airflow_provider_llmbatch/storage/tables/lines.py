@@ -25,7 +25,14 @@ _PLAIN = (str, int, float, type(None))
 def json_lines(file: IO[bytes] | gzip.GzipFile) -> Write:
     """Return what writes rows to *file* as lines of JSON."""
     write = file.write
-    return lambda own, ours: write(joined(own, ours))
+
+    def add(own: bytes, ours: bytes) -> None:
+        if own.endswith(b'"}\n') and ours.endswith(b"\n"):  # as most do: this is quick
+            write(b"%b,%b" % (own[:-2], ours[1:]))
+        else:
+            write(joined(own, ours))
+
+    return add
 
 
 @contextmanager
@@ -44,8 +51,6 @@ def jsonl_gz(path: Path) -> Iterator[Write]:
 
 def joined(own: bytes, ours: bytes) -> bytes:
     """Return two JSON objects as one line. The record's columns stay byte for byte what they are."""
-    if own.endswith(b'"}\n') and ours.endswith(b"\n"):  # as most do: this is quick
-        return b"%b,%b" % (own[:-2], ours[1:])
     start = own.rstrip()[:-1].rstrip()
     return b"%b%b%b\n" % (start, b"" if start == b"{" else b",", ours[1:].rstrip(b"\n"))
 
