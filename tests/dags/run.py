@@ -9,20 +9,15 @@ import os
 import sys
 from pathlib import Path
 
+from tests import inline
+
 HERE = Path(__file__).resolve().parent
 
 
 def main(dag_id: str) -> None:
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(HERE)
-    from airflow.utils.db import initdb
-
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before 3.2
-        from airflow.models.dagbag import DagBag
-
-    initdb()
-    run = DagBag(str(HERE)).dags[dag_id].test()
+    inline.make_database()
+    run = inline.dag_bag(HERE).dags[dag_id].test()
     print(f"state={run.state if run is not None else 'unknown'}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmbatch.emulator import Emulator
+from tests import inline
 
 Run = Callable[..., Any]
 
@@ -18,15 +19,8 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="session")
 def dag_bag() -> Callable[[Path], Any]:
     """Make Airflow's database, and return how to load a folder of DAGs."""
-    from airflow.utils.db import initdb
-
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # before 3.2
-        from airflow.models.dagbag import DagBag
-
-    initdb()
-    return lambda folder: DagBag(str(folder))
+    inline.make_database()
+    return inline.dag_bag
 
 
 @pytest.fixture(scope="session")
