@@ -142,8 +142,8 @@ class Standalone:
 
 @pytest.fixture(scope="session")
 def vendors() -> Iterator[Emulator]:
-    """Both vendors on a port of this machine; a batch takes ten seconds."""
-    with Emulator(speed=1200, batch_seconds=12_000) as running:
+    """Both vendors on a port of this machine; a batch ends when a test says so."""
+    with Emulator(speed=1, batch_seconds=80_000) as running:
         yield running
 
 

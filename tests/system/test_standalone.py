@@ -11,8 +11,11 @@ VENDORS = ("openai", "anthropic")
 
 
 @pytest.fixture(scope="module")
-def watched(standalone):
-    """Run the example; return the run, each task's states in order, and the pool while both waited."""
+def watched(standalone, vendors):
+    """Run the example; return the run, each task's states in order, and the pool while both waited.
+
+    The batches end once both have been seen waiting, however long it takes until they do.
+    """
     run_id = standalone.trigger(DAG_ID)
     seen: dict[str, list[str]] = {task_id: [] for task_id in VENDORS}
     slots = None
@@ -22,10 +25,11 @@ def watched(standalone):
         for task_id in VENDORS:
             if states[task_id] and seen[task_id][-1:] != [states[task_id]]:
                 seen[task_id].append(states[task_id])
-        if all(states[task_id] == "deferred" for task_id in VENDORS):
+        if slots is None and all(states[task_id] == "deferred" for task_id in VENDORS):
             found = standalone.slots()
             if standalone.states(DAG_ID, run_id) == states:  # nothing moved while the slots were counted
                 slots = found
+                vendors.advance(90_000)
         time.sleep(0.1)
     for task_id, state in standalone.states(DAG_ID, run_id).items():
         if task_id in VENDORS and seen[task_id][-1:] != [state]:
