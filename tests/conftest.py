@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_llmbatch.emulator import Emulator
@@ -38,6 +39,11 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
+
+# The same on a slow machine as on a fast one; and fewer where the whole number is tried elsewhere.
+settings.register_profile("untimed", deadline=None)
+settings.register_profile("few", deadline=None, max_examples=20)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

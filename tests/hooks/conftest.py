@@ -7,14 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from airflow_provider_llmbatch.hooks.anthropic import AnthropicBatchHook
 from airflow_provider_llmbatch.hooks.openai import OpenAIBatchHook
 from airflow_provider_llmbatch.hooks.settings import Settings
-
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 KEY = "sk-wire-0123456789abcdef"
 HOOKS = {"openai": OpenAIBatchHook, "anthropic": AnthropicBatchHook}
