@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
@@ -52,6 +54,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             group = "system" if "system" in item.path.parts else item.path.name
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Keep what every new hook and client reads from the disk: entry points and certificates. No test speaks TLS.
+
+    Reading them takes longer than most steps of a job.
+    """
+    from airflow_provider_llmbatch import vendors
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vendors, "entry_points", functools.cache(vendors.entry_points))
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)
