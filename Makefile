@@ -6,7 +6,7 @@ UV     := $(shell uv pip install --help 2>&- | grep -q -e --group && command -v 
 BIN    := .venv/bin
 READY  := .venv/.ready
 PEERS  := .bench/.ready
-SPREAD := -n auto --maxprocesses 4 --dist loadgroup
+SPREAD := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 CODE   := airflow_provider_llmbatch example_dags tests docs
 
 .DEFAULT_GOAL := help

@@ -48,11 +48,18 @@ settings.register_profile("few", deadline=None, max_examples=20)
 settings.load_profile("untimed")
 
 
+AIRFLOW = ("system", "examples")
+"""Folders whose tests share an Airflow."""
+LONG = (*AIRFLOW, "benchmarks", "engine", "operators")
+"""Folders with tests that take long: they start first, so that no process works alone at the end."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, where tests run in several, and those that start Airflow in one."""
+    """Keep the tests of a file in one process, where tests run in several, and those that share an Airflow in one."""
+    items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            group = "system" if "system" in item.path.parts else item.path.name
+            group = item.path.parent.name if item.path.parent.name in AIRFLOW else item.path.name
             item.add_marker(pytest.mark.xdist_group(group))
 
 
