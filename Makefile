@@ -6,7 +6,8 @@ UV     := $(shell uv pip install --help 2>&- | grep -q -e --group && command -v 
 BIN    := .venv/bin
 READY  := .venv/.ready
 PEERS  := .bench/.ready
-SPREAD := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# One process more than there are cores, since tests that wait need none; those with long tests start first.
+SPREAD := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 CODE   := airflow_provider_llmbatch example_dags tests docs
 
 .DEFAULT_GOAL := help

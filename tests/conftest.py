@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -54,13 +54,25 @@ LONG = (*AIRFLOW, "benchmarks", "engine", "operators")
 """Folders with tests that take long: they start first, so that no process works alone at the end."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, where tests run in several, and those that share an Airflow in one."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones."""
     items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = item.path.parent.name if item.path.parent.name in AIRFLOW else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, where tests run in several, and those that share an Airflow in one.
+
+    ``--dist loadgroup`` would do, but pytest 9.2 no longer lets pytest-xdist 3.8 put a group into a test's name.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            return path.parent.name if path.parent.name in AIRFLOW else str(path)
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
