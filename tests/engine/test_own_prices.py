@@ -15,6 +15,7 @@ from airflow_provider_llmbatch.core.cost import price_book
 from airflow_provider_llmbatch.engine import advance
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError
 from tests.bench import Bench, served
+from tests.storage.conftest import store  # noqa: F401 - the fixture
 
 RECORDS = [{"text": f"text {number}"} for number in range(5)]
 MODEL = "gpt-6-luna"
@@ -50,6 +51,7 @@ def per_token(summary: dict[str, Any]) -> Decimal:
     return Decimal(summary["cost_usd"]) * 1_000_000 / summary["usage"]["input_tokens"]
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("uri", ["file://{}/bucket/mine.toml", "memory://bucket/mine.toml"])
 def test_they_go_before_those_of_the_price_list_wherever_they_lie(bench, own, tmp_path, uri):
     uri = own("0.07", uri=uri.format(tmp_path))
