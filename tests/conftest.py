@@ -50,7 +50,7 @@ settings.load_profile("untimed")
 
 AIRFLOW = ("system", "examples")
 """Folders whose tests share an Airflow."""
-LONG = (*AIRFLOW, "benchmarks", "engine", "operators")
+LONG = (*AIRFLOW, "benchmarks", "operators", "engine")
 """Folders with tests that take long: they start first, so that no process works alone at the end."""
 
 
