@@ -21,11 +21,9 @@ def jobs(arguments: argparse.Namespace, console: Console) -> int:
     lines = []
     for uri in find_jobs(arguments.uri):
         try:
-            job = open_job(uri, console)
+            lines.append(_facts(open_job(uri, console)))
         except LLMBatchError as error:  # one damaged folder does not hide the others
             console.warning("%s", error)
-            continue
-        lines.append(_facts(job))
     if arguments.json:
         print_json(console, lines)
     elif lines:

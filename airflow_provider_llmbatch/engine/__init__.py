@@ -50,7 +50,7 @@ def advance(job: Job) -> Wait | Done:
             has_more = prepare_next(job)
         except CostCapError:
             with suppress(IncompleteError):
-                finish(job)  # what is paid for is of use as it is
+                finish(job, status="capped")  # what is paid for is of use as it is
             raise
         if not has_more:
             return Done(finish(job))

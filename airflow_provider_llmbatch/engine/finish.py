@@ -31,11 +31,12 @@ from airflow_provider_llmbatch.storage.tables.lines import Write, jsonl
 _encode = msgspec.json.Encoder().encode
 
 
-def finish(job: Job) -> dict[str, Any]:
+def finish(job: Job, *, status: str = "completed") -> dict[str, Any]:
     """Write the output, the failed rows and the summary; return the summary.
 
     Doing it again writes the same bytes: it reads nothing but the job's own files.
 
+    :param status: What the summary says; ``"capped"``: another round is left out, as it would cost too much.
     :raises IncompleteError: Too few rows are good. The output is written all the same.
     """
     output_uri = job.terms.output_uri or f"{job.folder.uri}/output.jsonl"
@@ -60,7 +61,7 @@ def finish(job: Job) -> dict[str, Any]:
         job.prices.keep()  # before the output is there: who writes it again finds the same
     keep_answers(job)
     bill = Bill(job, till)
-    summary = _summary(job, totals, till, bill.discount(), output_uri)
+    summary = _summary(job, totals, till, bill.discount(), output_uri) | {"status": status}
     _keep_summary(job, summary, bill)
     _judge(job, totals, output_uri)
     _tidy(job)

@@ -25,7 +25,7 @@ DEPTH = 6
 """Levels below a base URI at which a job may lie: dag, run, task and map index, ``superseded`` and a number."""
 _CUSTOM_ID = re.compile(r"(?P<job>[0-9a-f]{10})-(?P<round>\d{1,3})-\d{1,15}")
 
-Status = Literal["prepared", "submitting", "in doubt", "running", "to collect", "collected", "completed"]
+Status = Literal["prepared", "submitting", "in doubt", "running", "to collect", "collected", "completed", "capped"]
 
 
 def find_jobs(base_uri: str, *, aside: bool = False) -> Iterator[str]:
@@ -64,7 +64,10 @@ def _below(fs: Any, here: str, depth: int, *, aside: bool, within: bool = False)
 
 
 def status_of(job: Job) -> Status:
-    """Say in one word how far *job* has come, as far as it is written down."""
+    """Say in one word how far *job* has come, as far as it is written down.
+
+    :raises ManifestError: Its summary cannot be read.
+    """
     shards = job.manifest.shards
     is_unsent = all(shard.phase == "ready" and shard.attempt == 1 for shard in shards)
     if not job.manifest.rounds or (shards and is_unsent):  # a job may have nothing to ask
@@ -79,7 +82,10 @@ def status_of(job: Job) -> Status:
     for phase, status in named:
         if phase in phases:
             return status
-    return "completed" if job.folder.files.exists(SUMMARY) else "collected"
+    summary = summary_of(job)
+    if summary is None:
+        return "collected"
+    return "capped" if summary.get("status") == "capped" else "completed"
 
 
 def summary_of(job: Job) -> dict[str, Any] | None:

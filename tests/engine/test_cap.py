@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_llmbatch.engine import Done, advance, expect, start
 from airflow_provider_llmbatch.engine.cap import cost_of, spent
 from airflow_provider_llmbatch.engine.landing import land
+from airflow_provider_llmbatch.engine.manage import status_of
 from airflow_provider_llmbatch.exceptions import CostCapError, IncompleteError
 from tests.bench import served
 
@@ -120,6 +121,11 @@ def test_an_unknown_price_without_a_cap_is_said_to_be_unknown(bench, tmp_path, c
 # -- between two rounds ------------------------------------------------------------------------------------------
 
 
+def status(job):
+    job.refresh()
+    return status_of(job)
+
+
 def test_a_second_round_that_would_cross_the_cap_is_not_sent_and_every_answer_is_kept(bench, emulator, tmp_path):
     """Every answer is cut off, so that a second round would ask all of them for twice as much."""
     short = {"max_tokens": 4}
@@ -136,9 +142,11 @@ def test_a_second_round_that_would_cross_the_cap_is_not_sent_and_every_answer_is
     assert paid(emulator) == len(RECORDS)
     assert [row["llm_error_code"] for row in rows(tmp_path)] == ["truncated"] * len(RECORDS)
     assert sum(Decimal(row["llm_cost_usd"]) for row in rows(tmp_path)) == Decimal(facts["spent_usd"])
+    assert status(make(bench, tmp_path, cap, **short)) == "capped"
 
     summary = bench.complete(lambda: make(bench, tmp_path, 10 * cap, **short))
 
+    assert status(make(bench, tmp_path, cap, **short)) == summary["status"] == "completed"
     assert summary["counts"]["succeeded"] == len(RECORDS)
     billed = [batch["requests"] for batch in emulator.bill()["batches"]]
     assert sum(billed[:first]) == len(RECORDS)  # the first round was not paid again
