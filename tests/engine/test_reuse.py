@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import pyarrow.parquet
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.core.schemas import output_schema
 from airflow_provider_llmbatch.engine import advance
@@ -102,6 +104,37 @@ def test_records_that_ask_the_same_share_an_answer_whether_it_is_new_or_kept(dai
     assert paid(emulator) == 2
     assert [row["llm_round"] for row in daily.rows()] == [0, 1, 0, 1, 0]
     assert summary["reused"] == {"rows": 3, "saved_usd": str(cost)}
+
+
+@pytest.mark.parametrize("bench", ["openai"], indirect=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    days=st.lists(st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=25), min_size=2, max_size=4),
+    block=st.sampled_from([1, 60, 1 << 18]),
+    chunk=st.sampled_from([1, 1 << 19, 2 << 20]),
+    held=st.sampled_from([0, 3, 1 << 18]),
+    key=st.sampled_from([None, "n"]),
+)
+def test_whatever_the_days_bring_each_text_is_paid_once_and_every_row_has_its_answer(
+    bench, emulator, tmp_path_factory, days, block, chunk, held, key
+):
+    emulator.reset()
+    daily = Daily(bench, tmp_path_factory.mktemp("days"))
+    known: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_provider_llmbatch.sources.text.BLOCK_BYTES", block)
+        patch.setattr("airflow_provider_llmbatch.engine.reuse.gate.CHUNK", chunk)
+        patch.setattr("airflow_provider_llmbatch.storage.lookup.HELD", held)
+        for texts in days:
+            summary = daily.run(texts, key=key)
+
+            assert [row["text"] for row in daily.rows()] == texts
+            assert [row["llm_output"].rsplit(" ", 1)[-1] for row in daily.rows()] == texts
+            assert [row["llm_index"] for row in daily.rows()] == list(range(len(texts)))
+            assert {row["text"] for row in daily.rows() if row["llm_round"]} == set(texts) - known
+            assert summary["reused"]["rows"] == sum(text in known for text in texts)
+            known |= set(texts)
+            assert paid(emulator) == len(known)
 
 
 CHANGES = {
