@@ -13,20 +13,22 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
 from airflow_provider_llmbatch.core.reuse import DIGEST, FORMAT, OURS
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.folder import Folder, open_folder
+
+T = TypeVar("T")
 
 ENTRY = struct.Struct(f">{DIGEST}s12s")
 """A digest and its place."""
@@ -236,7 +238,7 @@ class Segment:
         :raises LostError: The segment is gone.
         """
         lines: dict[Run, bytes] = {}
-        for spans in _batches(_spans(sorted(runs, key=attrgetter("start", "end")))):
+        for spans in portions(_spans(sorted(runs, key=attrgetter("start", "end"))), lambda span: span[1] - span[0]):
             parts = self._folder.read_ranges(f"{self.name}.jsonl", [(start, end) for start, end, _ in spans])
             if parts is None:
                 raise LostError(self)
@@ -319,16 +321,15 @@ def _spans(runs: Iterable[Run]) -> Iterator[Span]:
         yield first, end, several
 
 
-def _batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """Put as many spans together as are read at once."""
-    batch: list[Span] = []
-    size = 0
-    for span in spans:
-        extent = span[1] - span[0]
-        if batch and size + extent > MOST:
-            yield batch
-            batch, size = [], 0
-        batch.append(span)
-        size += extent
-    if batch:
-        yield batch
+def portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Put as many together as are read at once."""
+    portion: list[T] = []
+    total = 0
+    for item in items:
+        if portion and total + size(item) > MOST:
+            yield portion
+            portion, total = [], 0
+        portion.append(item)
+        total += size(item)
+    if portion:
+        yield portion

@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from airflow_provider_llmbatch.core.reuse import LEAST, OURS, are_of, as_ours
-from airflow_provider_llmbatch.storage.answers import MOST, SIZE, SIZE_BITS, LostError, Places, Run, Segment
+from airflow_provider_llmbatch.storage.answers import SIZE, SIZE_BITS, LostError, Places, Run, Segment, portions
 
 HELD = 1 << 18
 """Entries that are held in memory at most, of all indexes together: some 50 MB. Small segments are quick then."""
@@ -62,7 +62,7 @@ class Lookup:
         done = 0
         while self._segments:
             try:
-                for runs in _parts(_runs(self._places(digests), done)):
+                for runs in portions(_runs(self._places(digests), done), lambda run: run.end - run.start):
                     lines = self._read(runs)
                     for run in runs:
                         yield self._found(run, lines.pop(run), digests)
@@ -182,18 +182,3 @@ def _run(first: int, count: int, start: int, end: int) -> Run:
     bits = PLACE_BITS - SIZE_BITS
     number = start >> bits
     return Run(first, count, number, start - (number << bits), end - (number << bits))
-
-
-def _parts(runs: Iterator[Run]) -> Iterator[list[Run]]:
-    """Put those together that are read at once."""
-    part: list[Run] = []
-    size = 0
-    for run in runs:
-        extent = run.end - run.start
-        if part and size + extent > MOST:
-            yield part
-            part, size = [], 0
-        part.append(run)
-        size += extent
-    if part:
-        yield part

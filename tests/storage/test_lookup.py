@@ -66,12 +66,10 @@ def test_of_any_segments_every_digest_is_found_in_the_newest_that_has_it_and_no_
     wanted = [digest for some in asked for digest in some]
     chunks = [wanted[: len(wanted) // 2], wanted[len(wanted) // 2 :]] if several else [wanted]
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SCANNED": scanned, "WINDOW": window, "GAP": gap, "SCAN": 3}.items():
+        for name, value in {"SCANNED": scanned, "WINDOW": window, "GAP": gap, "MOST": most, "SCAN": 3}.items():
             patch.setattr(answers, name, value)
         for name, value in {"HELD": held, "LONG": long}.items():
             patch.setattr(lookup, name, value)
-        patch.setattr(answers, "MOST", most)
-        patch.setattr(lookup, "MOST", most)
 
         kept_ones = Lookup(store.segments())
         found = [list(kept_ones.find(chunk)) for chunk in chunks]
@@ -109,7 +107,7 @@ def test_answers_that_follow_each_other_are_read_at_once(store, monkeypatch):
 @pytest.mark.parametrize("held", [0, 1000])
 def test_a_segment_that_is_purged_is_left_out_from_then_on(store, monkeypatch, held):
     monkeypatch.setattr(lookup, "HELD", held)
-    monkeypatch.setattr(lookup, "MOST", 1)  # one answer after the other
+    monkeypatch.setattr(answers, "MOST", 1)  # one answer after the other
     old, new = put(store, 0, map(digest, range(4)), "old "), put(store, 1, map(digest, range(4)), "new ")
     kept = Lookup(store.segments())
 
