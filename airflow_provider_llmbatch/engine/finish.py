@@ -140,9 +140,12 @@ def _rows(job: Job, lines: Iterable[Line], till: Till, shared: SharedAnswers) ->
             yield Row(number, key, line, best(answers), NO_USAGE, NOTHING, answers)
             twin, first = next(twins, (-1, -1))
         else:
-            index, answers = next(asked)
+            index, answers = next(asked, (-1, []))
             if index != number:
-                raise ManifestError(f"the results of {job.folder.uri!r} do not match its records at index {index}.")
+                raise ManifestError(
+                    f"the files of {job.folder.uri!r} have no answer to record {number}. Restore them and clear the "
+                    "task; nothing is paid again."
+                )
             if len(answers) == 1:  # as most are
                 answer = answers[0]
                 yield Row(number, key, line, answer, answer.result.usage, till.take(answers), answers)

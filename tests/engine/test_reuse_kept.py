@@ -180,3 +180,22 @@ def test_answers_that_are_purged_while_they_are_looked_up_are_asked(daily, emula
     assert summary["reused"]["rows"] == 1
     assert [row["llm_output"].rsplit(" ", 1)[1] for row in daily.rows()] == ["a", "b"]
     assert (daily.here / "job" / REUSED).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [
+        pytest.param(REUSED, lambda lines: lines[:-1], id="answers-cut"),
+        pytest.param(REUSED, lambda lines: [b"no JSON\n", *lines], id="answers-damaged"),
+        pytest.param("records/00000.jsonl", lambda lines: lines[:-1], id="records-cut"),
+    ],
+)
+def test_rows_that_the_jobs_files_no_longer_make_are_missed(daily, name, damaged):
+    daily.run(["a", "b", "c"])
+    make = daily.make(["a", "b", "c"])
+    assert daily.bench.complete(make)["reused"]["rows"] == 3
+    path = daily.here / "job" / name
+    path.write_bytes(b"".join(damaged(path.read_bytes().splitlines(keepends=True))))
+
+    with pytest.raises(ManifestError, match="nothing is paid again"):
+        finish(refreshed(make))

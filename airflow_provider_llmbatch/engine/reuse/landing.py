@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 import msgspec
@@ -21,7 +22,7 @@ Line = tuple[int, tuple[str, bytes]]
 
 BUFFER = 1 << 20
 MOST = 1 << 8
-"""Rows that are made at once: more do not fit into a processor's own memory."""
+"""Answers that are in memory at once."""
 
 _encode = msgspec.json.Encoder().encode
 _run = msgspec.json.Decoder(tuple[int, int]).decode
@@ -40,9 +41,9 @@ def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterat
         return
     totals.add_good(reused.rows, NO_USAGE, ())
     key, owns = job.spec.key, record_lines(job)
-    done = 0
+    done = written = 0
     is_ready: bool | None = None
-    for first, lines in _runs(job, reused.rows):
+    for first, lines in _runs(job):
         for index, own in zip(range(done, first), owns, strict=False):
             yield index, (_name(index, own, key), own)
         done = first + len(lines)
@@ -51,26 +52,27 @@ def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterat
             ours = beside(line, index, name)
             is_ready = is_a_row(ours) and not thinks if is_ready is None else is_ready
             output(own, ours if is_ready else made_a_row(ours, thinks))
+            written += 1
     for index, own in enumerate(owns, done):
         yield index, (_name(index, own, key), own)
+    if written != reused.rows:
+        raise ManifestError(
+            f"{job.folder.files.uri_of(REUSED)!r} and the records beside it make {written:,} rows, and not "
+            f"{reused.rows:,}. Restore the files and clear the task; nothing is paid again."
+        )
 
 
 def _name(index: int, own: bytes, key: str | None) -> str:
     return str(index) if key is None else key_in(own, key)
 
 
-def _runs(job: Job, rows: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the index of the first record and the answers, for all records that follow each other."""
-    found = 0
-    with job.folder.files.local(REUSED).open("rb", buffering=BUFFER) as file:
+def _runs(job: Job) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the index of the first record and the answers, for all records that follow each other.
+
+    It ends where the file is damaged.
+    """
+    with job.folder.files.local(REUSED).open("rb", buffering=BUFFER) as file, suppress(msgspec.MsgspecError):
         for head in file:
             first, total = _run(head)
             for start in range(0, total, MOST):
-                lines = list(islice(file, min(MOST, total - start)))
-                found += len(lines)
-                yield first + start, lines
-    if found != rows:
-        raise ManifestError(
-            f"{job.folder.files.uri_of(REUSED)!r} has answers to {found:,} records, and not to {rows:,}. "
-            "Restore the file and clear the task; nothing is paid again."
-        )
+                yield first + start, list(islice(file, min(MOST, total - start)))
