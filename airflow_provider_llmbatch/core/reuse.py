@@ -7,13 +7,13 @@ differ in nothing but their texts, the digest is made of these: most records of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from airflow_provider_llmbatch.core.results import Usage
 from airflow_provider_llmbatch.core.rows import COLUMNS, THINKING, Answer
 
 FORMAT = 1
@@ -22,12 +22,14 @@ DIGEST = 16
 """Bytes of a digest: half of a SHA-256, which today's processors take faster than any other."""
 OURS = COLUMNS[2:]
 """What of a row does not depend on the record's place: all but ``llm_index`` and ``llm_key``."""
-LEAST = 256
-"""No stored answer is shorter: the names of its columns alone take more bytes."""
-_START = len(b'{"digest":"')
-_PAID = _START + 2 * DIGEST + len(b'","paid_usd":')
-_CUT = b',"llm_status":'
-"""What stands before a row's columns. Inside a text, a quotation mark has a backslash before it."""
+UNKNOWN = -1
+"""The cost of an answer whose price is not known."""
+_DECIMALS = 15
+"""What a store has of a cost: of a million tokens at a price of six decimals, half of it, and a tenth of that."""
+_MOST = 1 << 63
+_HEAD = b'{"digest":"%b",'
+_CUT = len(_HEAD % bytes(2 * DIGEST))
+"""Where a row's columns begin in a line of a store."""
 _END = b',"llm_cost_usd":"0"}\n'
 """How a stored answer ends that shows no reasoning."""
 
@@ -63,18 +65,14 @@ def digest_of_line(shared: bytes, line: bytes, name: str) -> bytes:
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One answer in a store: where it is from, and then the columns of a row that has it and cost nothing.
+    """One answer in a store: its digest, and then the columns of a row that has it and cost nothing.
 
     The row takes the bytes of its columns as they are.
 
     :ivar digest: In hex; whoever takes the line can see that it is the one that he meant.
-    :ivar paid_usd: What it cost, all its rounds; ``None``: no price is known.
-    :ivar used: The tokens that this took.
     """
 
     digest: str
-    paid_usd: str | None
-    used: Usage
     llm_status: str = "succeeded"
     llm_output: Any = None
     llm_error_code: str | None = None
@@ -94,13 +92,11 @@ class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 _stored = msgspec.json.Decoder(Stored).decode
 
 
-def stored_line(digest: bytes, answer: Answer, used: Usage, paid_usd: str | None) -> bytes:
+def stored_line(digest: bytes, answer: Answer) -> bytes:
     """Return *answer*, which must be a good one, as a line of a store."""
     result = answer.result
     stored = Stored(
         digest=digest.hex(),
-        paid_usd=paid_usd,
-        used=used,
         llm_output=result.output,
         llm_finish_reason=result.finish_reason,
         llm_model=result.model,
@@ -116,15 +112,20 @@ def as_ours(line: bytes) -> bytes:
     return _encode(_stored(line)) + b"\n"
 
 
-def are_of(lines: Sequence[bytes], digests: Iterable[bytes]) -> bool:
-    """Return whether *lines* are the stored answers of those digests, each whole."""
-    names = b"".join([line[_START : _START + 2 * DIGEST] for line in lines])
-    return names == b"".join(digests).hex().encode() and lines[-1].endswith(b"}\n")
+def head_of(digest: bytes) -> bytes:
+    """Return how the stored answer to *digest* begins."""
+    return _HEAD % digest.hex().encode()
 
 
-def paid(lines: Iterable[bytes]) -> list[bytes]:
-    """Return what each stored answer cost: dollars between quotation marks, or ``null``."""
-    return [line[_PAID : line.index(b",", _PAID)] for line in lines]
+def cost_of(usd: Decimal | None) -> int:
+    """Return dollars as the whole number that a store has of them, or ``UNKNOWN``."""
+    cost = UNKNOWN if usd is None else round(usd.scaleb(_DECIMALS))
+    return cost if cost < _MOST else UNKNOWN
+
+
+def usd_of(cost: int) -> Decimal:
+    """Return the dollars that such a number, or a sum of them, stands for."""
+    return Decimal(cost).scaleb(-_DECIMALS)
 
 
 def thinking(total: int, lines: bytes) -> int:
@@ -132,12 +133,15 @@ def thinking(total: int, lines: bytes) -> int:
     return total - lines.count(_END)
 
 
-def beside(line: bytes, index: int, key: bytes) -> bytes:
-    """Return a stored answer as our columns of record *index*.
+def beside(lines: Sequence[bytes], first: int, keys: Sequence[bytes] | None) -> list[bytes]:
+    """Return stored answers as our columns of the records from *first* on.
 
-    :param key: The record's key, as JSON.
+    :param keys: The records' keys, as JSON; ``None``: their indexes are their keys.
     """
-    return b'{"llm_index":%d,"llm_key":%b,"llm_status":%b' % (index, key, line.partition(_CUT)[2])
+    if keys is None:
+        return [b'{"llm_index":%d,"llm_key":"%d",%b' % (at, at, line[_CUT:]) for at, line in enumerate(lines, first)]
+    both = zip(keys, lines, strict=True)
+    return [b'{"llm_index":%d,"llm_key":%b,%b' % (at, key, line[_CUT:]) for at, (key, line) in enumerate(both, first)]
 
 
 def is_a_row(columns: bytes) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import count, groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 
@@ -28,6 +28,9 @@ from airflow_provider_llmbatch.storage.tables import writing
 from airflow_provider_llmbatch.storage.tables.columns import Columns, promised
 from airflow_provider_llmbatch.storage.tables.lines import Write, jsonl
 
+RUN = 128
+"""Rows that are looked at together."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,6 +45,7 @@ def finish(job: Job, *, status: str = "completed") -> dict[str, Any]:
     output_uri = job.terms.output_uri or f"{job.folder.uri}/output.jsonl"
     totals = Totals()
     till = Till(job)
+    files = job.folder.files
     columns = job.manifest.rounds[0].prepared.columns or []
     reused = job.manifest.reused
     thinks = any(shard.tally.thinking for shard in job.manifest.shards if shard.tally)
@@ -49,7 +53,7 @@ def finish(job: Job, *, status: str = "completed") -> dict[str, Any]:
     table = Columns(header(columns, thinks), promised(job.question))
     with ExitStack() as stack:
         output = stack.enter_context(writing(output_uri, table, job.spec.job_id))
-        failed = stack.enter_context(jsonl(stack.enter_context(job.folder.files.landing(FAILED))))
+        failed = stack.enter_context(jsonl(stack.enter_context(files.landing(FAILED)), syncs=files.syncs))
         if is_straight(job) and not thinks:
             bad = _land(job, till, totals, output)
         else:
@@ -57,7 +61,7 @@ def finish(job: Job, *, status: str = "completed") -> dict[str, Any]:
             bad = _write(_rows(job, asked, till, stack.enter_context(SharedAnswers(job))), totals, output, thinks)
         for row in bad:
             with_attempts = row.as_columns(thinks) | {ATTEMPTS: [attempt.in_short() for attempt in row.attempts]}
-            failed(row.own, _encode(with_attempts))
+            failed([row.own], [_encode(with_attempts) + b"\n"])
         job.prices.keep()  # before the output is there: who writes it again finds the same
     keep_answers(job)
     bill = Bill(job, till)
@@ -70,23 +74,48 @@ def finish(job: Job, *, status: str = "completed") -> dict[str, Any]:
 
 def _land(job: Job, till: Till, totals: Totals, output: Write) -> Iterator[Row]:
     """Write every record's row. Most were made when their answers were read; of the others, yield those not good."""
-    lines, key, later = record_lines(job), job.spec.key, _Later(job)
+    owns, key, later = record_lines(job), job.spec.key, _Later(job)
+    written = 0
     for shard in job.manifest.rounds[0].shards:
         landing = landing_of(job, shard)
         totals.join(landing.totals)
         till.join(landing.till)
         till.receipts[shard.batch_id].add(landing.totals.usage, [landing.totals.cost])
-        for index, line, own in zip(count(shard.shard.first), landing.shelf.lines(), lines):
-            if line.startswith(b"{"):
-                output(own, line if key is None else with_key(line, index, key_in(own, key)))
-            else:
-                answers = [landing.answer(job, index, line), *later.answers(index)]
-                name = str(index) if key is None else key_in(own, key)
-                row = Row(index, name, own, best(answers), usage_of(answers), till.take(answers), answers)
-                yield from _write([row], totals, output)
+        first, made = shard.shard.first, landing.shelf.lines()
+        while lines := list(islice(made, RUN)):
+            mine = list(islice(owns, len(lines)))
+            done = 0
+            for place in [*_not_made(lines[: len(mine)]), len(mine)]:
+                _put(output, first + done, mine[done:place], lines[done:place], key)
+                if place < len(mine):
+                    index, own = first + place, mine[place]
+                    answers = [landing.answer(job, index, lines[place]), *later.answers(index)]
+                    name = str(index) if key is None else key_in(own, key)
+                    row = Row(index, name, own, best(answers), usage_of(answers), till.take(answers), answers)
+                    yield from _write([row], totals, output)
+                done = place + 1
+            first += len(lines)
+            written += len(mine)
         landing.shelf.clear()
-    if totals.counts["total"] != job.manifest.records:
-        raise ManifestError(f"the records of {job.folder.uri!r} do not match its results.")
+    if not written == totals.counts["total"] == job.manifest.records:
+        raise ManifestError(
+            f"the records of {job.folder.uri!r} do not match its results: {written:,} rows for "
+            f"{job.manifest.records:,} records. Restore the files and clear the task; nothing is paid again."
+        )
+
+
+def _not_made(lines: Sequence[bytes]) -> list[int]:
+    """Return which of *lines* are no rows yet."""
+    return [place for place, line in enumerate(lines) if not line.startswith(b"{")]
+
+
+def _put(output: Write, first: int, owns: Sequence[bytes], lines: Sequence[bytes], key: str | None) -> None:
+    """Write rows that were made without their records."""
+    if key is not None:
+        lines = [
+            with_key(line, at, key_in(own, key)) for at, (line, own) in enumerate(zip(lines, owns, strict=True), first)
+        ]
+    output(owns, lines)
 
 
 class _Later:
@@ -110,7 +139,7 @@ def _write(rows: Iterable[Row], totals: Totals, output: Write, thinks: bool = Fa
     """Write and count *rows*, and yield those that are not good."""
     for row in rows:
         totals.add(row)
-        output(row.own, _encode(row.as_columns(thinks)))
+        output([row.own], [_encode(row.as_columns(thinks)) + b"\n"])
         if row.answer.result.status != "succeeded":
             yield row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import islice
 
 from airflow_provider_llmbatch.core.manifest import Round
@@ -20,6 +20,7 @@ from airflow_provider_llmbatch.engine.window import read_queues
 from airflow_provider_llmbatch.engine.writing import RecordFiles, ShardFiles
 from airflow_provider_llmbatch.exceptions import InputError, ManifestError, SourceError
 from airflow_provider_llmbatch.sources import blocks_of
+from airflow_provider_llmbatch.storage.segment import LostError
 
 SUSPECTS = 1000
 """Keys that are looked into at most when some of them may be the same: one that comes twice is one too many."""
@@ -40,11 +41,27 @@ def prepare_first(job: Job) -> None:
             "that asks; this one only goes on with what that one prepared."
         )
     job.folder.ask(job.plan.question)
-    warm = job.plan.warm_cache
-    asker = Asker(job, job.plan)
-    with Gate(job, job.plan, asker) as gate, ShardFiles(job, 1, first_alone=warm) as shards:
+    lost: set[str] = set()
+    while True:
+        try:
+            _prepare_first(job, job.plan, lost)
+        except LostError as error:
+            lost.add(error.segment.name)
+            job.log.info("%s was purged while its answers were looked up. What it held is asked.", error)
+        else:
+            return
+
+
+def _prepare_first(job: Job, plan: Plan, lost: Set[str]) -> None:
+    """Do it, without the answers of the segments *lost*.
+
+    :raises LostError: Another one is gone.
+    """
+    warm = plan.warm_cache
+    asker = Asker(job, plan)
+    with Gate(job, plan, asker, lost) as gate, ShardFiles(job, 1, first_alone=warm) as shards:
         with RecordFiles(job) as records:
-            _write(job, job.plan, records, gate, shards)
+            _write(job, plan, records, gate, shards)
         are_alike = next(asker.alike.found(), None) is not None
         reused = gate.close()
         ledger = _ledger(job, shards) if are_alike else Ledger()

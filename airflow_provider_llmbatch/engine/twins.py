@@ -19,6 +19,7 @@ import msgspec
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.verdicts import all_answers
+from airflow_provider_llmbatch.storage.spill import Spill
 
 TWINS = "twins.jsonl"
 """Pairs of a record's index and that of the first record with the same request, in the order of the former."""
@@ -31,36 +32,6 @@ _STRIDE = 100_000
 _encode = msgspec.json.Encoder().encode
 _answers = msgspec.json.Decoder(list[Answer]).decode
 _pair = msgspec.json.Decoder(tuple[int, int]).decode
-
-
-class Spill:
-    """Items of one width, sorted into parts on the worker's own disk."""
-
-    BUFFER = 1 << 16
-
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._folder = TemporaryDirectory(prefix="llmbatch-")
-        self._buffers: dict[int, bytearray] = {}
-
-    def put(self, part: int, item: bytes) -> None:
-        """Add *item* to *part*."""
-        buffer = self._buffers.setdefault(part, bytearray())
-        buffer += item
-        if len(buffer) >= self.BUFFER:
-            with self._path(part).open("ab") as file:
-                file.write(buffer)
-            buffer.clear()
-
-    def parts(self) -> Iterator[list[bytes]]:
-        """Yield the items of each part, in the order of the parts."""
-        for part, buffer in sorted(self._buffers.items()):
-            path = self._path(part)
-            data = (path.read_bytes() if path.exists() else b"") + buffer
-            yield [data[start : start + self._width] for start in range(0, len(data), self._width)]
-
-    def _path(self, part: int) -> Path:
-        return Path(self._folder.name) / str(part)
 
 
 class Repeats:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from airflow_provider_llmbatch.core.results import Line
 from airflow_provider_llmbatch.core.shards import Cutter, Shard
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.window import limits_of
-from airflow_provider_llmbatch.storage.behind import written_behind
+from airflow_provider_llmbatch.storage.behind import Behind, written_behind
 
 BUFFER = 1 << 16
 """Blocks are larger, and are written past the buffer."""
@@ -41,7 +41,7 @@ class RecordFiles:
         self._columns: dict[str, None] = {}
         self._encode = msgspec.json.Encoder().encode_lines
         self._stack = ExitStack()
-        self._file: IO[bytes] | None = None
+        self._file: Behind | None = None
         self._full_at = 0
 
     def __enter__(self) -> RecordFiles:
@@ -69,11 +69,12 @@ class RecordFiles:
         """Complete the last file."""
         self._stack.close()
 
-    def _next(self) -> IO[bytes]:
+    def _next(self) -> Behind:
         self._stack.close()
-        path = self._stack.enter_context(self._folder.files.landing(self._folder.records_name(self.files)))
+        files = self._folder.files
+        path = self._stack.enter_context(files.landing(self._folder.records_name(self.files)))
         self.files += 1
-        return self._stack.enter_context(written_behind(path))
+        return self._stack.enter_context(written_behind(path, syncs=files.syncs))
 
 
 class ShardFiles:

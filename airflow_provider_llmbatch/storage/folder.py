@@ -60,7 +60,10 @@ class Folder:
 
     :param path: Where it lies.
     :param uri: The same, as it was asked for.
+    :ivar syncs: Whether what is written to a local path of :meth:`landing` is synced to this machine's disk then.
     """
+
+    syncs = False
 
     def __init__(self, path: ObjectStoragePath, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -267,6 +270,8 @@ class Folder:
 
 class LocalFolder(Folder):
     """A folder on a file system: documents are synced to disk, and two writers of one name cannot both succeed."""
+
+    syncs = True
 
     def __init__(self, path: ObjectStoragePath, uri: str) -> None:
         super().__init__(path, uri)

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import accumulate, groupby
+from itertools import chain, compress, groupby, pairwise, repeat
+from operator import add, attrgetter, ne
 from typing import NamedTuple
 
-from airflow_provider_llmbatch.core.reuse import LEAST, OURS, are_of, as_ours
-from airflow_provider_llmbatch.storage.answers import SIZE, SIZE_BITS, LostError, Places, Run, Segment, portions
+from airflow_provider_llmbatch.core.reuse import OURS, as_ours, head_of, thinking
+from airflow_provider_llmbatch.storage.index import Numbers, Run, Stretch
+from airflow_provider_llmbatch.storage.segment import LostError, Segment, portions
 
 HELD = 1 << 18
 """Entries that are held in memory at most, of all indexes together: some 50 MB. Small segments are quick then."""
-LONG = 4 << 20
-"""Bytes of a run, but for a single answer that is larger."""
 READERS = 8
-PLACE_BITS = 96
-"""Of a place in its segment; before them comes the segment's number."""
+NUMBER_BITS = 32
+"""Of a place: the segment's number, then that of the answer."""
+NOWHERE = -2
+"""The place of what is in no segment: none follows another."""
 
 Look = Callable[[Sequence[bytes]], Mapping[bytes, int]]
-"""Takes digests and returns where their answers lie, and maybe where others do."""
+"""Takes digests and returns the places of their answers, and maybe those of others."""
+Located = tuple[int, Run]
+"""A segment's number, and answers in it that follow each other."""
 
 
 class Found(NamedTuple):
@@ -29,13 +33,15 @@ class Found(NamedTuple):
     :ivar first: Position of the first one's digest among those that were looked up.
     :ivar total: How many they are.
     :ivar lines: They, as a store has them, one after the other.
-    :ivar new: Those among them that were not found before.
+    :ivar thinking: How many of them show the model's reasoning.
+    :ivar costs: Of those among them that were not read before.
     """
 
     first: int
     total: int
-    lines: bytes
-    new: Sequence[bytes]
+    lines: bytes | memoryview
+    thinking: int
+    costs: Sequence[int]
 
 
 class Lookup:
@@ -46,94 +52,66 @@ class Lookup:
     """
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        found = _fetched(segments)
-        self._segments = dict(enumerate(found))
-        self._held = _held(found)
+        self._segments = _fetched(segments)
         self._taken: dict[int, bytearray] = {}
-        self._looks: list[Look] = []
+        self._looks: list[Look] | None = None
 
-    def find(self, digests: Sequence[bytes]) -> Iterator[Found]:
-        """Yield the answers to *digests*, in order; those that have none are left out.
+    def locate(self, digests: Sequence[bytes]) -> list[Located]:
+        """Return where the answers to *digests* lie, in order; those that have none are left out.
 
-        A segment that somebody purges meanwhile has none.
+        :raises LostError: Somebody purged a segment meanwhile.
+        """
+        if self._looks is None:
+            self._looks = list(_looks(self._segments))
+        first, *others = self._looks or [partial(_all_of, {})]
+        places = list(map(first(digests).get, digests, repeat(NOWHERE)))
+        for look in others:
+            missing = [digest for place, digest in zip(places, digests, strict=True) if place == NOWHERE]
+            found = map(look(missing).get, missing, repeat(NOWHERE))
+            places = [next(found) if place == NOWHERE else place for place in places]
+        return self._located(places)
 
+    def _located(self, places: Sequence[int]) -> list[Located]:
+        located: list[Located] = []
+        for number, some in groupby(sorted(_stretches(places)), key=lambda pair: pair[0]):
+            located += [(number, run) for run in self._segments[number].located(stretch for _, stretch in some)]
+        return sorted(located, key=lambda pair: pair[1].first)
+
+    def read(self, located: Sequence[Located], digests: Sequence[bytes]) -> Iterator[Found]:
+        """Yield the answers to *digests* that were located, in order.
+
+        :raises LostError: Somebody purged a segment meanwhile.
         :raises ManifestError: What lies in a segment is not what its index says.
         """
-        done = 0
-        while self._segments:
-            try:
-                for runs in portions(_runs(self._places(digests), done), lambda run: run.end - run.start):
-                    lines = self._read(runs)
-                    for run in runs:
-                        yield self._found(run, lines.pop(run), digests)
-                        done = run.first + run.total
-            except LostError as lost:
-                self._segments = {n: segment for n, segment in self._segments.items() if segment is not lost.segment}
-                self._looks = []
-            else:
-                return
+        for several in portions(located, lambda pair: pair[1].end - pair[1].start):
+            found = [
+                self._found(number, run, part, start, digests)
+                for number in {number for number, _ in several}
+                for run, part, start in self._segments[number].read(run for other, run in several if other == number)
+            ]
+            yield from sorted(found, key=attrgetter("first"))
 
-    def _prepared(self) -> list[Look]:
-        """Return how to look into the segments, the newest first; those that are held are one."""
-        looks: list[Look] = []
-        for is_held, numbers in groupby(self._segments, self._held.__contains__):
-            if not is_held:
-                looks += [partial(self._look_into, number) for number in numbers]
-                continue
-            places: Places = {}
-            for number in reversed(list(numbers)):
-                places |= self._segments[number].entries(number << PLACE_BITS)
-            looks.append(partial(_all_of, places))
-        return looks
-
-    def _look_into(self, number: int, digests: Sequence[bytes]) -> Places:
-        return self._segments[number].find(set(digests), number << PLACE_BITS)
-
-    def _places(self, digests: Sequence[bytes]) -> list[int | None]:
-        """Return where the answer to each lies, or ``None``."""
-        self._looks = self._looks or self._prepared()
-        places: list[int | None] = [None] * len(digests)
-        for look in self._looks:
-            missing = [digest for place, digest in zip(places, digests, strict=True) if place is None]
-            if missing:
-                found = iter(map(look(missing).get, missing))
-                places = [next(found) if place is None else place for place in places]
-        return places
-
-    def _read(self, runs: Sequence[Run]) -> dict[Run, bytes]:
-        lines: dict[Run, bytes] = {}
-        for number in {run.segment for run in runs}:
-            lines |= self._segments[number].read(run for run in runs if run.segment == number)
-        return lines
-
-    def _found(self, run: Run, whole: bytes, digests: Sequence[bytes]) -> Found:
-        segment, lines = self._segments[run.segment], whole.splitlines(keepends=True)
-        if len(lines) != run.total or not are_of(lines, digests[run.first : run.first + run.total]):
+    def _found(self, number: int, run: Run, part: bytes, start: int, digests: Sequence[bytes]) -> Found:
+        segment, end = self._segments[number], start + run.end - run.start
+        last = part.rfind(b"\n", start, end - 1) + 1 or start
+        is_whole = part.endswith(b"}\n", start, end) and part.count(b"\n", start, end) == run.total
+        ends = head_of(digests[run.first]), head_of(digests[run.first + run.total - 1])
+        if not is_whole or not part.startswith(ends[0], start) or not part.startswith(ends[1], last):
             raise segment.unreadable("where one should be lies another, or a part of one")
-        new = [lines[number] for number in self._new(run, lines)]
+        lines: bytes | memoryview = memoryview(part)[start:end]
         if segment.head.columns != OURS:
-            whole, new = b"".join(map(as_ours, lines)), list(map(as_ours, new))
-        return Found(run.first, run.total, whole, new)
+            lines = b"".join(map(as_ours, bytes(lines).splitlines()))
+        thoughtful = thinking(run.total, bytes(lines)) if segment.head.thinking else 0
+        return Found(run.first, run.total, lines, thoughtful, self._new(number, run))
 
-    def _new(self, run: Run, lines: Sequence[bytes]) -> Sequence[int]:
-        """Return which of *lines* were not found before, and note that they are now.
-
-        It takes a byte for every ``LEAST`` bytes of the segment: no two answers begin within the same ones.
-        """
-        taken = self._taken.setdefault(run.segment, bytearray())
-        first, last = run.start // LEAST, (run.end - len(lines[-1])) // LEAST
-        taken.extend(bytes(max(0, last + 1 - len(taken))))
-        if taken.find(1, first, last + 1) < 0:  # as a rule; what lies between their beginnings is no other's beginning
-            taken[first : last + 1] = b"\1" * (last + 1 - first)
-            return range(len(lines))
-        starts = accumulate(map(len, lines), initial=run.start)
-        new = [number for number, start in zip(range(len(lines)), starts, strict=False) if not taken[start // LEAST]]
-        taken[first : last + 1] = b"\1" * (last + 1 - first)
-        return new
-
-
-def _all_of(places: Places, digests: Sequence[bytes]) -> Places:
-    return places
+    def _new(self, number: int, run: Run) -> Sequence[int]:
+        """Return the costs of those answers of *run* that were not read before, and note that they are now."""
+        taken = self._taken.setdefault(number, bytearray(self._segments[number].head.answers))
+        before = taken[run.number : run.number + run.total]
+        taken[run.number : run.number + run.total] = b"\1" * run.total
+        if 1 not in before:  # as a rule
+            return run.costs
+        return [cost for cost, is_old in zip(run.costs, before, strict=True) if not is_old]
 
 
 def _fetched(segments: Sequence[Segment]) -> list[Segment]:
@@ -150,6 +128,27 @@ def _fetched(segments: Sequence[Segment]) -> list[Segment]:
         return [segment for segment in [*first, *several.map(there, others)] if segment is not None]
 
 
+def _looks(segments: Sequence[Segment]) -> Iterator[Look]:
+    """Yield how to look into the segments, the newest first; those that are held are one."""
+    held = _held(segments)
+    for is_held, several in groupby(enumerate(segments), lambda pair: pair[0] in held):
+        if not is_held:
+            yield from (partial(_find, segment, number) for number, segment in several)
+            continue
+        places: Numbers = {}
+        for number, segment in reversed(list(several)):
+            places |= segment.numbers(number << NUMBER_BITS)
+        yield partial(_all_of, places)
+
+
+def _find(segment: Segment, number: int, digests: Sequence[bytes]) -> Numbers:
+    return segment.find(set(digests), number << NUMBER_BITS)
+
+
+def _all_of(places: Numbers, digests: Sequence[bytes]) -> Numbers:
+    return places
+
+
 def _held(segments: Sequence[Segment]) -> set[int]:
     """Return the numbers of those whose indexes are held in memory: as many as there is room for."""
     held, room = set(), HELD
@@ -160,25 +159,11 @@ def _held(segments: Sequence[Segment]) -> set[int]:
     return held
 
 
-def _runs(places: Sequence[int | None], done: int) -> Iterator[Run]:
-    """Put answers together that lie one after the other; leave out those to the first *done* digests."""
-    count = start = end = 0
-    for position, place in enumerate(places[done:], done):
-        if place is not None and place >> SIZE_BITS == end and end - start < LONG:
-            count += 1
-            end += place & SIZE
-            continue
-        if count:
-            yield _run(position - count, count, start, end)
-        count = start = end = 0
-        if place is not None:
-            count, start = 1, place >> SIZE_BITS
-            end = start + (place & SIZE)
-    if count:
-        yield _run(len(places) - count, count, start, end)
-
-
-def _run(first: int, count: int, start: int, end: int) -> Run:
-    bits = PLACE_BITS - SIZE_BITS
-    number = start >> bits
-    return Run(first, count, number, start - (number << bits), end - (number << bits))
+def _stretches(places: Sequence[int]) -> Iterator[tuple[int, Stretch]]:
+    """Put answers together that follow each other; yield the segment's number and the stretch. No call per answer."""
+    is_cut = map(ne, places[1:], map(add, places, repeat(1)))
+    cuts = compress(range(1, len(places)), is_cut)
+    for start, end in pairwise(chain([0], cuts, [len(places)])):
+        if start < end and places[start] != NOWHERE:
+            segment = places[start] >> NUMBER_BITS
+            yield segment, Stretch(start, end - start, places[start] - (segment << NUMBER_BITS))

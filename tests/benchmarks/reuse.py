@@ -114,6 +114,7 @@ def _day(day: int, vendor: str, home: Path, url: str) -> dict[str, Any]:
     from airflow_provider_llmbatch.engine.finish import finish
     from airflow_provider_llmbatch.engine.prepare import prepare_next
 
+    os.sync()  # a day has passed: what the one before wrote is on the disk
     job, before = _job(day, vendor, home), _billed(url)
     took: dict[str, Any] = {}
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from airflow_provider_llmbatch.core.results import Result, Usage
-from airflow_provider_llmbatch.core.reuse import stored_line
+from airflow_provider_llmbatch.core.results import Result
+from airflow_provider_llmbatch.core.reuse import UNKNOWN, stored_line
 from airflow_provider_llmbatch.core.rows import Answer
-from airflow_provider_llmbatch.engine.reuse.keep import write_segment
 from airflow_provider_llmbatch.storage.answers import Store, segment_name
+from airflow_provider_llmbatch.storage.index import Kept
 
 DAY = 24 * 60 * 60
 AGES = (1, 10, 40)
@@ -27,9 +27,9 @@ def store(request, tmp_path) -> str:
     found, answer = Store(uri), Answer(Result(status="succeeded", output="SECRET"), 1, "batch_1", "a-1-0")
     for age in AGES:
         at = time.time() - age * DAY
-        entries = ((bytes([n] * 16), stored_line(bytes([n] * 16), answer, Usage(), None)) for n in range(age))
+        kept = (Kept(bytes([n] * 16), stored_line(bytes([n] * 16), answer), UNKNOWN) for n in range(age))
         name = segment_name(f"{age:010x}", at, 1)
-        write_segment(found, name, entries, created_at=at, vendor="openai", model="gpt-6-luna")
+        found.write(name, kept, created_at=at, vendor="openai", model="gpt-6-luna")
     found.folder.replace(f"{segment_name('f' * 10, time.time() - 30 * DAY, 1)}.jsonl", b"half of an answ")
     return uri
 

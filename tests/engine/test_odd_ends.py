@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_llmbatch.exceptions import IncompleteError
+from airflow_provider_llmbatch.engine.finish import finish
+from airflow_provider_llmbatch.exceptions import IncompleteError, ManifestError
 from tests.bench import Bench, served
+from tests.engine.daily import refreshed
 
 RECORDS = [{"n": number, "text": f"text {number}"} for number in range(20)]
 
@@ -102,3 +104,16 @@ def test_counts_that_lie_do_not_hide_that_nothing_succeeded(bench, emulator, tmp
         run(bench, tmp_path)
 
     assert verdicts(tmp_path) == {"errored": 20}
+
+
+def test_records_that_were_cut_short_are_missed_and_the_output_stays_as_it_was(bench, tmp_path):
+    make = lambda: bench.job(tmp_path, RECORDS, prompt="Echo {{ record.text }}")  # noqa: E731
+    bench.complete(make)
+    records, output = tmp_path / "job/records/00000.jsonl", tmp_path / "out.jsonl"
+    whole = output.read_bytes()
+    records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:-1]))
+
+    with pytest.raises(ManifestError, match=r"19 rows for 20 records.*nothing is paid again"):
+        finish(refreshed(make))
+
+    assert output.read_bytes() == whole

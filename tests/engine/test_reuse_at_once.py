@@ -12,14 +12,15 @@ from threading import Barrier
 import pytest
 
 from airflow_provider_llmbatch._compat import ObjectStoragePath
-from airflow_provider_llmbatch.core.results import Result, Usage
-from airflow_provider_llmbatch.core.reuse import stored_line
+from airflow_provider_llmbatch.core.results import Result
+from airflow_provider_llmbatch.core.reuse import UNKNOWN, stored_line
 from airflow_provider_llmbatch.core.rows import Answer
 from airflow_provider_llmbatch.engine import Done, advance
-from airflow_provider_llmbatch.engine.reuse.keep import write_segment
-from airflow_provider_llmbatch.storage import answers
+from airflow_provider_llmbatch.storage import segment as segments
 from airflow_provider_llmbatch.storage.answers import Store, segment_name
+from airflow_provider_llmbatch.storage.index import Kept, Stretch
 from airflow_provider_llmbatch.storage.lookup import Lookup
+from airflow_provider_llmbatch.storage.segment import Segment
 from tests.bench import served
 from tests.benchmarks.reuse import broken_promises, measured, table
 from tests.engine.crash import crash_and_go_on
@@ -82,13 +83,14 @@ def write_and_read(uri: str, number: int, together) -> str:
     answer = Answer(Result(status="succeeded", output=f"{number}"), 1, "batch_1", f"0a1b2c3d4e-1-{number}")
     name = segment_name(f"{number:010x}", 1_795_000_000, 1)
     facts = {"created_at": 1_795_000_000.0, "vendor": "openai", "model": "m"}
-    entries = [(digest, stored_line(digest, answer, Usage(), None)) for digest in digests]
+    kept_ones = [Kept(digest, stored_line(digest, answer), UNKNOWN) for digest in digests]
     store = Store(uri)
     together.wait()
     for _ in range(5):  # whoever tries again writes the same
-        write_segment(store, name, iter(entries), **facts)
+        store.write(name, iter(kept_ones), **facts)
         for segment in Store(uri).segments():
-            total = sum(found.total for found in Lookup([segment]).find(digests))
+            lookup = Lookup([segment])
+            total = sum(found.total for found in lookup.read(lookup.locate(digests), digests))
             assert total in (0, len(digests)), segment.name
     return name
 
@@ -106,7 +108,7 @@ def test_processes_that_write_and_read_one_store_see_whole_segments_alone(tmp_pa
 
 def test_on_s3_few_answers_are_read_by_ranges_and_the_index_once(s3, emulator, monkeypatch, tmp_path):
     bench = served("openai", emulator, monkeypatch)
-    monkeypatch.setattr(answers, "GAP", 1000)
+    monkeypatch.setattr(segments, "GAP", 1000)
     texts = [f"text {n}" for n in range(100)]
     bench.complete(job_of(bench, tmp_path / "first", f"{ROOT}/answers", texts))
     before = len(s3.log("GET"))
@@ -164,13 +166,14 @@ def with_store(job, uri):
 
 
 def kept(scene):
-    """What the store can be asked for: digests and answers, without the names of jobs, batches and segments."""
+    """What the store can be asked for: digests, answers and costs, without the names of jobs, batches and segments."""
     found = {}
     for path in sorted((scene.here / "store/v1").glob("*.jsonl")):
         assert path.with_suffix(".index").exists()
-        for line in path.read_bytes().splitlines():
-            answer = json.loads(line)
-            found[answer["digest"]] = (answer["llm_output"], answer["paid_usd"])
+        kept_ones = [json.loads(line) for line in path.read_bytes().splitlines()]
+        (run,) = Segment(Store(f"file://{scene.here}/store").folder, path.stem).located([Stretch(0, len(kept_ones), 0)])
+        for answer, cost in zip(kept_ones, run.costs, strict=True):
+            found[answer["digest"]] = (answer["llm_output"], cost)
     return found
 
 

@@ -166,14 +166,14 @@ def test_answers_that_are_purged_while_they_are_looked_up_are_asked(daily, emula
     daily.run(["a"])
     daily.run(["b"])
     newest = Store(daily.uri).segments()[0].name
-    entries = Segment.entries
+    numbers = Segment.numbers
 
     def purged(segment, base):
-        found = entries(segment, base)
+        found = numbers(segment, base)
         (daily.folder / f"store/v1/{newest}.{gone}").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(Segment, "entries", purged)
+    monkeypatch.setattr(Segment, "numbers", purged)
 
     summary = daily.run(["a", "b"])
 

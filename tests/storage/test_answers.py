@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import msgspec
 import pytest
 
 from airflow_provider_llmbatch.core.results import Result, Usage
 from airflow_provider_llmbatch.core.reuse import (
-    LEAST,
     OURS,
+    UNKNOWN,
     Stored,
     as_ours,
     beside,
+    cost_of,
     is_a_row,
     made_a_row,
-    paid,
     stored_line,
     thinking,
+    usd_of,
 )
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row
 from airflow_provider_llmbatch.exceptions import ManifestError
-from airflow_provider_llmbatch.storage.answers import Head, Store
+from airflow_provider_llmbatch.storage.answers import Store
+from airflow_provider_llmbatch.storage.index import Head
 from airflow_provider_llmbatch.storage.lookup import Lookup
 from tests.storage.stored import AT, DAY, digest, line, put
 
@@ -83,16 +86,24 @@ def test_a_stored_answer_has_the_columns_of_a_row_that_cost_nothing():
     result = Result(status="succeeded", output={"a": 1}, finish_reason="stop", model="m", thinking="hm")
     row = Row(0, "0", b"{}\n", Answer(result, 0, "b", "c"), Usage(), 0, [])
 
-    stored = json.loads(stored_line(digest(1), Answer(result, 1, "b", "c"), Usage(), None))
+    stored = json.loads(stored_line(digest(1), Answer(result, 1, "b", "c")))
 
-    assert tuple(Stored.__struct_fields__)[3:-1] == OURS == COLUMNS[2:]
+    assert tuple(Stored.__struct_fields__)[1:-1] == OURS == COLUMNS[2:]
     assert {name: stored[name] for name in (*OURS, "llm_thinking")} == {
         name: value for name, value in row.as_columns(True).items() if name not in COLUMNS[:2]
     }
-    assert len(line(digest(1))) >= LEAST
     lines = [line(digest(1), thinking=thought) for thought in (None, "hm", None)]
-    assert paid(lines) == [b'"0.0012"'] * 3
     assert thinking(3, b"".join(lines)) == 1
+
+
+@pytest.mark.parametrize(
+    ("usd", "cost"),
+    [("0", 0), ("0.0012", 1_200_000_000_000), ("1E-15", 1), ("9223.372036854775807", 2**63 - 1), ("9223.4", UNKNOWN)],
+)
+def test_a_cost_is_a_whole_number_of_64_bits_or_not_known(usd, cost):
+    assert cost_of(Decimal(usd)) == cost
+    assert cost == UNKNOWN or usd_of(cost) == Decimal(usd)
+    assert cost_of(None) == UNKNOWN
 
 
 def test_an_answer_that_a_release_with_fewer_columns_stored_gets_those_of_this_one():
@@ -105,7 +116,9 @@ def test_an_answer_that_a_release_with_fewer_columns_stored_gets_those_of_this_o
 
 @pytest.mark.parametrize(("thought", "is_there"), [(None, True), ("hm", True), (None, False)])
 def test_a_line_beside_a_record_becomes_a_row_of_this_release(thought, is_there):
-    ready = beside(line(digest(1), "text", thinking=thought), 7, b'"key"')
+    stored = [line(digest(n), "text", thinking=thought) for n in range(2)]
+    (_, ready), keyless = beside(stored, 6, [b'""', b'"key"']), beside(stored, 6, None)
+    assert [json.loads(row)["llm_key"] for row in keyless] == ["6", "7"]
     fields = json.loads(ready)
     expected = {name: fields[name] for name in COLUMNS} | ({"llm_thinking": thought} if is_there else {})
 

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_llmbatch.exceptions import ManifestError
-from airflow_provider_llmbatch.storage import answers, lookup
+from airflow_provider_llmbatch.storage import index, lookup, segment
 from airflow_provider_llmbatch.storage.answers import Store
 from airflow_provider_llmbatch.storage.lookup import Lookup
-from tests.storage.stored import digest, put
+from airflow_provider_llmbatch.storage.segment import LostError
+from tests.storage.stored import COST, digest, put
 
 DIGESTS = st.one_of(
     st.binary(min_size=16, max_size=16),
@@ -26,8 +27,12 @@ def store(tmp_path) -> Store:
     return Store(f"file://{tmp_path}/store")
 
 
+def find(kept: Lookup, digests) -> list:
+    return list(kept.read(kept.locate(digests), digests))
+
+
 def texts(found) -> list[str]:
-    return [json.loads(line)["llm_output"] for line in found.lines.splitlines()]
+    return [json.loads(line)["llm_output"] for line in bytes(found.lines).splitlines()]
 
 
 def reads_of(monkeypatch, store) -> list[tuple[int, int]]:
@@ -66,21 +71,22 @@ def test_of_any_segments_every_digest_is_found_in_the_newest_that_has_it_and_no_
     wanted = [digest for some in asked for digest in some]
     chunks = [wanted[: len(wanted) // 2], wanted[len(wanted) // 2 :]] if several else [wanted]
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SCANNED": scanned, "WINDOW": window, "GAP": gap, "MOST": most, "SCAN": 3}.items():
-            patch.setattr(answers, name, value)
-        for name, value in {"HELD": held, "LONG": long}.items():
-            patch.setattr(lookup, name, value)
+        for name, value in {"SCANNED": scanned, "WINDOW": window, "LONG": long, "SCAN": 3}.items():
+            patch.setattr(index, name, value)
+        for name, value in {"GAP": gap, "MOST": most}.items():
+            patch.setattr(segment, name, value)
+        patch.setattr(lookup, "HELD", held)
 
         kept_ones = Lookup(store.segments())
-        found = [list(kept_ones.find(chunk)) for chunk in chunks]
+        found = [find(kept_ones, chunk) for chunk in chunks]
 
     for chunk, answers_found in zip(chunks, found, strict=True):
         by_position = {each.first + n: text for each in answers_found for n, text in enumerate(texts(each))}
         assert [by_position.get(position) for position in range(len(chunk))] == [expected.get(d) for d in chunk]
         assert [each.first for each in answers_found] == sorted(each.first for each in answers_found)
         assert all(each.total == len(texts(each)) for each in answers_found)
-    new = [json.loads(line)["digest"] for some in found for each in some for line in each.new]
-    assert sorted(new) == sorted({digest.hex() for digest in wanted if digest in expected})
+    costs = [cost for some in found for each in some for cost in each.costs]
+    assert costs == [COST] * len({digest for digest in wanted if digest in expected})
 
 
 def test_few_answers_of_a_large_segment_are_read_by_their_neighbourhoods_alone(store, monkeypatch):
@@ -88,7 +94,7 @@ def test_few_answers_of_a_large_segment_are_read_by_their_neighbourhoods_alone(s
     put(store, 0, map(digest, range(count)))
     ranges = reads_of(monkeypatch, store)
 
-    found = list(Lookup(store.segments()).find([digest(n) for n in (*range(near), -1, count - 1, count // 2)]))
+    found = find(Lookup(store.segments()), [digest(n) for n in (*range(near), -1, count - 1, count // 2)])
 
     assert [(each.first, each.total) for each in found] == [(0, near), (near + 1, 1), (near + 2, 1)]
     assert len(ranges) == 3
@@ -99,29 +105,27 @@ def test_answers_that_follow_each_other_are_read_at_once(store, monkeypatch):
     put(store, 0, map(digest, range(1000)))
     ranges = reads_of(monkeypatch, store)
 
-    (found,) = Lookup(store.segments()).find([digest(n) for n in range(1000)])
+    (found,) = find(Lookup(store.segments()), [digest(n) for n in range(1000)])
 
-    assert (found.total, len(found.new), len(ranges)) == (1000, 1000, 1)
+    assert (found.total, len(found.costs), len(ranges)) == (1000, 1000, 1)
 
 
 @pytest.mark.parametrize("held", [0, 1000])
-def test_a_segment_that_is_purged_is_left_out_from_then_on(store, monkeypatch, held):
+@pytest.mark.parametrize("gone", ["index", "jsonl"])
+def test_a_segment_that_is_purged_while_it_is_looked_up_is_named(store, monkeypatch, held, gone):
     monkeypatch.setattr(lookup, "HELD", held)
-    monkeypatch.setattr(answers, "MOST", 1)  # one answer after the other
-    old, new = put(store, 0, map(digest, range(4)), "old "), put(store, 1, map(digest, range(4)), "new ")
-    kept = Lookup(store.segments())
+    put(store, 0, [digest(1)])
+    newer = put(store, 1, [digest(2)])
+    kept, wanted = Lookup(store.segments()), [digest(1), digest(2)]
+    located = kept.locate(wanted)
+    store.folder.remove(f"{newer}.{gone}")
 
-    found = kept.find([digest(n) for n in (0, 2, 1)])
-    first = next(found)
-    for name in (f"{new}.index", f"{new}.jsonl"):
-        store.folder.remove(name)
+    with pytest.raises(LostError) as lost:
+        list(kept.read(located if gone == "jsonl" else kept.locate(wanted), wanted))
 
-    assert texts(first) == ["new 1"]
-    assert [texts(each) for each in found] == [["old 0"], ["old 0"]]
-    for name in (f"{old}.index", f"{old}.jsonl"):
-        store.folder.remove(name)
-    assert list(kept.find([digest(3)])) == []
-    assert list(Lookup(store.segments()).find([digest(3)])) == []
+    assert lost.value.segment.name == newer
+    if gone == "index":
+        assert [each.first for each in find(Lookup(store.segments()), wanted)] == [0]
 
 
 def damage(store, name):
@@ -139,4 +143,4 @@ def test_an_answer_that_is_not_the_one_that_was_asked_for_is_an_error_and_never_
     for contents in damage(store, name):
         (store.folder.path / f"{name}.jsonl").write_bytes(contents)
         with pytest.raises(ManifestError, match=r"Nothing was sent.*paid, anew"):
-            list(Lookup(store.segments()).find([digest(1), digest(2)]))
+            find(Lookup(store.segments()), [digest(1), digest(2)])

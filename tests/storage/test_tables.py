@@ -49,19 +49,19 @@ def rows_of(records, outputs=()):
     ]
 
 
-def halves(row):
-    """Return a row as it is written: the record's own columns and ours, both as JSON."""
-    own = {name: value for name, value in row.items() if not name.startswith("llm_")}
-    ours = {name: value for name, value in row.items() if name not in own}
-    return msgspec.json.encode(own), msgspec.json.encode(ours)
+def halves(*rows):
+    """Return rows as they are written: the records' own columns and ours, both as lines of JSON."""
+    owns = [{name: value for name, value in row.items() if not name.startswith("llm_")} for row in rows]
+    ours = [{name: row[name] for name in row if name not in own} for row, own in zip(rows, owns, strict=True)]
+    return [msgspec.json.encode(own) + b"\n" for own in owns], [msgspec.json.encode(our) + b"\n" for our in ours]
 
 
 def write(path, rows, output="null"):
     """Write *rows*; return the header."""
     own = sorted({name for row in rows for name in row if not name.startswith("llm_")})
     with writing(str(path), Columns(header(own), output), "0123456789") as put:
-        for row in rows:
-            put(*halves(row))
+        for some in (rows[:1], rows[1:]):
+            put(*halves(*some))
     return header(own)
 
 

@@ -28,10 +28,11 @@ def _small_parts(monkeypatch):
 
 def write(uri, count, *, first=0, break_off_at=None):
     with writing(uri, Columns(header(["n"])), JOB) as put:
-        for at, row in enumerate(rows_of([{"n": n} for n in range(first, first + count)])):
-            if at == break_off_at:
-                raise KeyboardInterrupt
-            put(*halves(row))
+        rows = rows_of([{"n": n} for n in range(first, first + count)])[:break_off_at]
+        for some in (rows[:1], rows[1:]):
+            put(*halves(*some))
+        if break_off_at is not None:
+            raise KeyboardInterrupt
 
 
 def manifest(uri):

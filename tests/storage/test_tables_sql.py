@@ -51,8 +51,7 @@ def database(request, tmp_path, monkeypatch):
 def load(rows, job=JOB, uri="sql://warehouse/labels"):
     own = list(dict.fromkeys(name for row in rows for name in row if not name.startswith("llm_")))
     with writing(uri, Columns(header(own)), job) as put:
-        for row in rows:
-            put(*halves(row))
+        put(*halves(*rows))
 
 
 def table(engine, name="labels"):

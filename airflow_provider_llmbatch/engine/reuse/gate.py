@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack
-from decimal import Decimal
-from typing import IO, Any
+from itertools import chain
+from typing import Any
 
 from airflow_provider_llmbatch.core.manifest import Reuse
 from airflow_provider_llmbatch.core.records import Block
 from airflow_provider_llmbatch.core.requests import Requests
-from airflow_provider_llmbatch.core.reuse import paid, thinking
+from airflow_provider_llmbatch.core.reuse import UNKNOWN, usd_of
 from airflow_provider_llmbatch.core.rows import money
 from airflow_provider_llmbatch.engine.asking import Asker, Draft
 from airflow_provider_llmbatch.engine.job import Job, Plan
 from airflow_provider_llmbatch.engine.reuse import ASKED, INDEX_AND_DIGEST, REUSED
 from airflow_provider_llmbatch.storage.answers import Store
 from airflow_provider_llmbatch.storage.behind import written_behind
-from airflow_provider_llmbatch.storage.lookup import Lookup
+from airflow_provider_llmbatch.storage.lookup import Located, Lookup
 
 CHUNK = 2 << 20
 """Bytes of records that are looked up together."""
@@ -33,21 +33,30 @@ class Gate:
     The answers to the others are copied into the job's folder: however often the job is landed again, and whatever
     became of the store by then, its rows stay the same.
 
+    :param lost: Names of segments to leave out.
     :raises ManifestError: The store cannot be read. Nothing is asked then that may have been paid for.
+    :raises LostError: By every method: somebody purged a segment meanwhile. Another gate begins anew without it.
     """
 
-    def __init__(self, job: Job, plan: Plan, asker: Asker) -> None:
+    def __init__(self, job: Job, plan: Plan, asker: Asker, lost: Set[str]) -> None:
         self._files = job.folder.files
         self._asker = asker
         self._uri = plan.reuse_uri
         since = 0.0 if plan.reuse_ttl is None else job.clock() - plan.reuse_ttl
-        self._lookup = Lookup(Store(plan.reuse_uri).segments(since) if plan.reuse_uri else [])
+        segments = Store(plan.reuse_uri).segments(since) if plan.reuse_uri else []
+        self._lookup = Lookup([segment for segment in segments if segment.name not in lost])
         self._stack = ExitStack()
-        self._open: dict[str, IO[bytes]] = {}
-        self._rows = self._thinking = 0
-        self._paid: Counter[bytes] = Counter()
+        self._rows = self._thinking = self._saved = 0
+        self._is_known = True
 
     def __enter__(self) -> Gate:
+        if self._uri is not None:
+            with ExitStack() as stack:
+                self._reused, self._asked = (
+                    stack.enter_context(written_behind(path, syncs=self._files.syncs))
+                    for path in [stack.enter_context(self._files.landing(name)) for name in (REUSED, ASKED)]
+                )
+                self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -72,44 +81,41 @@ class Gate:
         self._stack.close()
         if self._uri is None:
             return None
-        saved = self._saved()
         return Reuse(
             uri=self._uri,
             rows=self._rows,
-            saved_usd=None if saved is None else money(saved),
+            saved_usd=money(usd_of(self._saved)) if self._is_known else None,
             thinking=self._thinking,
         )
 
     def _gaps(self, drafts: Sequence[Draft]) -> list[Gap]:
         """Keep the answers that there are; return which records are between them."""
-        digests = [digest for draft in drafts for digest in self._asker.digests(draft)]
+        digests = list(chain.from_iterable(map(self._asker.digests, drafts)))
         first = done = drafts[0].block.first
+        located = self._lookup.locate(digests)
+        self._copy(first, located, digests)
         gaps: list[Gap] = []
-        for found in self._lookup.find(digests):
-            start = first + found.first
-            self._write(REUSED, b"[%d,%d]\n%b" % (start, found.total, found.lines))
-            self._rows += found.total
-            self._thinking += thinking(found.total, found.lines)
-            self._paid.update(paid(found.new))
-            gaps.append((done, start))
-            done = start + found.total
+        for _, run in located:
+            gaps.append((done, first + run.first))
+            done = first + run.first + run.total
         gaps = [gap for gap in [*gaps, (done, first + len(digests))] if gap[0] < gap[1]]
         for start, stop in gaps:
             entries = zip(range(start, stop), digests[start - first : stop - first], strict=True)
-            self._write(ASKED, b"".join([INDEX_AND_DIGEST.pack(*entry) for entry in entries]))
+            self._asked.write(b"".join([INDEX_AND_DIGEST.pack(*entry) for entry in entries]))
         return gaps
 
-    def _write(self, name: str, data: bytes) -> None:
-        if name not in self._open:
-            path = self._stack.enter_context(self._files.landing(name))
-            self._open[name] = self._stack.enter_context(written_behind(path))
-        self._open[name].write(data)
+    def _copy(self, first: int, located: Sequence[Located], digests: Sequence[bytes]) -> None:
+        """Copy answers into the folder, and count them.
 
-    def _saved(self) -> Decimal | None:
-        """Return what the answers cost once, or ``None`` if that is not known of one of them."""
-        if b"null" in self._paid:
-            return None
-        return sum((Decimal(usd[1:-1].decode()) * count for usd, count in self._paid.items()), Decimal(0))
+        :param first: Index of the record of the first digest.
+        """
+        for found in self._lookup.read(located, digests):
+            self._reused.write(b"[%d,%d]\n" % (first + found.first, found.total))
+            self._reused.write(found.lines)
+            self._rows += found.total
+            self._thinking += found.thinking
+            self._saved += sum(found.costs)
+            self._is_known = self._is_known and UNKNOWN not in found.costs
 
 
 def _gathered(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
-
-import msgspec
 
 from airflow_provider_llmbatch.core.manifest import Reuse
-from airflow_provider_llmbatch.core.reuse import stored_line
-from airflow_provider_llmbatch.core.rows import Answer, best, money, usage_of
+from airflow_provider_llmbatch.core.reuse import cost_of, stored_line
+from airflow_provider_llmbatch.core.rows import Answer, best
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.reuse import ASKED, INDEX_AND_DIGEST
 from airflow_provider_llmbatch.engine.till import Till
-from airflow_provider_llmbatch.engine.twins import Spill
 from airflow_provider_llmbatch.engine.verdicts import all_answers, requests_of
-from airflow_provider_llmbatch.storage.answers import ENTRY, Head, Store, entry, segment_name
+from airflow_provider_llmbatch.storage.answers import Store, segment_name
+from airflow_provider_llmbatch.storage.index import Kept
 
-PART = 2
-"""Bits of a digest's first byte that do not count when entries are sorted in parts."""
-BUFFER = 1 << 20
 BLOCK = 1 << 12
 """Digests that are read at once."""
 
@@ -52,36 +46,13 @@ def _write(job: Job, reused: Reuse) -> None:
     if store.has(name):
         return
     facts = {"created_at": job.spec.created_at, "vendor": job.hook.vendor, "model": job.spec.model}
-    count = write_segment(store, name, _entries(job), **facts)
+    count = store.write(name, _answers(job), **facts)
     if count:
         job.log.info("%s answers were kept in %s for later jobs.", f"{count:,}", reused.uri)
 
 
-def write_segment(store: Store, name: str, entries: Iterator[tuple[bytes, bytes]], **facts: Any) -> int:
-    """Write a segment, unless there is nothing to write, and return how many answers it has.
-
-    :param entries: Digest and line of each answer.
-    :param facts: What :class:`~airflow_provider_llmbatch.storage.answers.Head` says besides.
-    """
-    first = next(entries, None)
-    if first is None:
-        return 0
-    spill = Spill(ENTRY.size)
-    size = count = 0
-    with store.folder.landing(f"{name}.jsonl") as path, path.open("wb", buffering=BUFFER) as file:
-        for digest, line in chain([first], entries):
-            spill.put(digest[0] >> PART, entry(digest, size, len(line)))
-            size += file.write(line)
-            count += 1
-    with store.folder.landing(f"{name}.index") as path, path.open("wb", buffering=BUFFER) as file:
-        file.write(msgspec.json.encode(Head(answers=count, **facts)) + b"\n")
-        for part in spill.parts():
-            file.write(b"".join(sorted(part)))
-    return count
-
-
-def _entries(job: Job) -> Iterator[tuple[bytes, bytes]]:
-    """Yield digest and line of every good answer, in the order of the records.
+def _answers(job: Job) -> Iterator[Kept]:
+    """Yield every good answer, in the order of the records.
 
     The digest is that of the first request, whatever round brought the answer: it is what another job asks first. A
     reopened job kept the answers of its earlier rounds when it was over for the first time.
@@ -93,8 +64,7 @@ def _entries(job: Job) -> Iterator[tuple[bytes, bytes]]:
         answer = best(answers)
         if answer.result.status != "succeeded" or answer.round < base or not by_first.gave(answer, index):
             continue
-        paid = till.take(answers)
-        yield digest, stored_line(digest, answer, usage_of(answers), None if paid is None else money(paid))
+        yield Kept(digest, stored_line(digest, answer), cost_of(till.take(answers)))
 
 
 def _digests(job: Job) -> Iterator[tuple[int, bytes]]:

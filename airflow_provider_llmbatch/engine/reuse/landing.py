@@ -21,7 +21,7 @@ Line = tuple[int, tuple[str, bytes]]
 """A record's index, its key, and itself as a line of JSON."""
 
 BUFFER = 1 << 20
-MOST = 1 << 8
+MOST = 1 << 7
 """Answers that are in memory at once."""
 
 _encode = msgspec.json.Encoder().encode
@@ -47,12 +47,13 @@ def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterat
         for index, own in zip(range(done, first), owns, strict=False):
             yield index, (_name(index, own, key), own)
         done = first + len(lines)
-        for index, line, own in zip(range(first, done), lines, owns, strict=False):
-            name = b'"%d"' % index if key is None else _encode(key_in(own, key))
-            ours = beside(line, index, name)
-            is_ready = is_a_row(ours) and not thinks if is_ready is None else is_ready
-            output(own, ours if is_ready else made_a_row(ours, thinks))
-            written += 1
+        mine = list(islice(owns, len(lines)))
+        keys = None if key is None else [_encode(key_in(own, key)) for own in mine]
+        ours = beside(lines[: len(mine)], first, keys)
+        if is_ready is None and ours:
+            is_ready = is_a_row(ours[0]) and not thinks
+        output(mine, ours if is_ready else [made_a_row(columns, thinks) for columns in ours])
+        written += len(mine)
     for index, own in enumerate(owns, done):
         yield index, (_name(index, own, key), own)
     if written != reused.rows:

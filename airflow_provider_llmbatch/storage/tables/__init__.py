@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from airflow_provider_llmbatch.core.outputs import Target, target_of
 from airflow_provider_llmbatch.exceptions import OutputError
@@ -41,7 +42,7 @@ def check_output(output_uri: str | None) -> None:
 
 @contextmanager
 def writing(output_uri: str, columns: Columns, job: str) -> Iterator[Write]:
-    """Take rows one by one. They appear, all of them, when the block ends well; after an error nobody sees any.
+    """Take rows. They appear, all of them, when the block ends well; after an error nobody sees any.
 
     :param job: The id of the job whose rows these are.
     """
@@ -85,7 +86,9 @@ def _place(target: Target) -> tuple[Folder, str]:
 def _text(target: Target, columns: Columns) -> Open:
     if target.format == "csv":
         return lambda path: lines.csv_table(path, columns.names)
-    return lines.jsonl_gz if target.format == "jsonl.gz" else lines.jsonl
+    if target.format == "jsonl.gz":
+        return lines.jsonl_gz
+    return partial(lines.jsonl, syncs=_place(target)[0].syncs)
 
 
 __all__ = ["Columns", "check_output", "writing"]

@@ -114,12 +114,12 @@ class Spill:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def add(self, own: bytes, ours: bytes) -> None:
-        """Take one row in: the record as a line of JSON, and our columns as another."""
-        row = row_of(own, ours)
-        values = [row.get(name) for name in self.columns.names]
-        self.columns.note(values)
-        self._file.write(_encode(values) + b"\n")
+    def add(self, owns: Sequence[bytes], ours: Sequence[bytes]) -> None:
+        """Take rows in: the records as lines of JSON, and our columns as others."""
+        for row in map(row_of, owns, ours):
+            values = [row.get(name) for name in self.columns.names]
+            self.columns.note(values)
+            self._file.write(_encode(values) + b"\n")
 
     def groups(self) -> Iterator[Rows]:
         """Yield the rows in their order, in groups that never lie across two parts."""

@@ -7,38 +7,41 @@ import gzip
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from airflow_provider_llmbatch.core.outputs import cell
-from airflow_provider_llmbatch.storage.behind import written_behind
+from airflow_provider_llmbatch.storage.behind import Behind, written_behind
 
-Write = Callable[[bytes, bytes], object]
-"""Takes a row: the record as a line of JSON, and the columns that follow its own as another."""
+Write = Callable[[Sequence[bytes], Sequence[bytes]], object]
+"""Takes rows: their records as lines of JSON, and the columns that follow each one's own as others, with newlines."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _BUFFER = 1 << 20
 _PLAIN = (str, int, float, type(None))
 """What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
 
 
-def json_lines(file: IO[bytes] | gzip.GzipFile) -> Write:
+def json_lines(file: Behind | gzip.GzipFile) -> Write:
     """Return what writes rows to *file* as lines of JSON."""
-    write = file.write
 
-    def add(own: bytes, ours: bytes) -> None:
-        if own.endswith(b'"}\n') and ours.endswith(b"\n"):  # as most do: this is quick
-            write(b"%b,%b" % (own[:-2], ours[1:]))
+    def add(owns: Sequence[bytes], ours: Sequence[bytes]) -> None:
+        pairs = zip(owns, ours, strict=True)
+        if b"".join(owns).count(b'"}\n') == len(owns):  # as most end: this is quick
+            file.write(b"".join([b"%b,%b" % (own[:-2], our[1:]) for own, our in pairs]))
         else:
-            write(joined(own, ours))
+            file.write(b"".join([joined(own, our) for own, our in pairs]))
 
     return add
 
 
 @contextmanager
-def jsonl(path: Path) -> Iterator[Write]:
-    """Write rows as lines of JSON."""
-    with written_behind(path) as file:
+def jsonl(path: Path, *, syncs: bool) -> Iterator[Write]:
+    """Write rows as lines of JSON.
+
+    :param syncs: As for :func:`~airflow_provider_llmbatch.storage.behind.written_behind`.
+    """
+    with written_behind(path, syncs=syncs) as file:
         yield json_lines(file)
 
 
@@ -52,7 +55,7 @@ def jsonl_gz(path: Path) -> Iterator[Write]:
 def joined(own: bytes, ours: bytes) -> bytes:
     """Return two JSON objects as one line. The record's columns stay byte for byte what they are."""
     start = own.rstrip()[:-1].rstrip()
-    return b"%b%b%b\n" % (start, b"" if start == b"{" else b",", ours[1:].rstrip(b"\n"))
+    return b"%b%b%b" % (start, b"" if start == b"{" else b",", ours[1:])
 
 
 def row_of(own: bytes, ours: bytes) -> dict[str, Any]:
@@ -67,8 +70,8 @@ def csv_table(path: Path, names: Sequence[str]) -> Iterator[Write]:
         table = csv.writer(text, lineterminator="\r\n")
         table.writerow(names)
 
-        def write(own: bytes, ours: bytes) -> None:
-            row = row_of(own, ours)
-            table.writerow([value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names])
+        def write(owns: Sequence[bytes], ours: Sequence[bytes]) -> None:
+            for row in map(row_of, owns, ours):
+                table.writerow([value if type(value := row.get(name)) in _PLAIN else cell(value) for name in names])
 
         yield write

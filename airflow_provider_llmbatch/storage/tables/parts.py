@@ -7,7 +7,7 @@ and some new ones for an output.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,17 @@ class Parts:
         elif self._part is not None:
             self._part.__exit__(kind, error, trace)
 
-    def write(self, *rows: Any) -> None:
-        """Write what the opened part takes: a row of two halves, or a group of rows."""
-        if self._rows >= PART_ROWS:
-            self._close()
-        if self._part is None:
-            self._open()
-        self._write(*rows)
-        self._rows += len(rows[0]) if isinstance(rows[0], list) else 1
+    def write(self, *rows: Sequence[Any]) -> None:
+        """Write what the opened part takes: rows, or their halves, each as many as the other."""
+        while rows[0]:
+            if self._rows >= PART_ROWS:
+                self._close()
+            if self._part is None:
+                self._open()
+            room = PART_ROWS - self._rows
+            self._write(*[some[:room] for some in rows])
+            self._rows += len(rows[0][:room])
+            rows = tuple(some[room:] for some in rows)
 
     def _open(self) -> None:
         with ExitStack() as stack:
