@@ -84,7 +84,7 @@ def number(source: Iterable[Rows], *, key: str | None) -> Iterator[Block]:
     first = 0
     for rows, where, lines in source:
         shapes: list[tuple[str, ...]] = []
-        if not known.issuperset(map(tuple, rows)):
+        if set(map(tuple, rows)) - known:
             for place, row in enumerate(rows):
                 if tuple(row) not in known:
                     check_columns(row, where(place))
@@ -120,6 +120,14 @@ def key_of(row: Mapping[str, Any], key: str, where: str) -> str:
     if value is None or value == "":
         raise InputError(f"{where}: the key column {key!r} is missing or empty. Nothing was sent.", column=key)
     return str(value)
+
+
+def end_with_text(lines: Sequence[bytes]) -> bool:
+    """Return whether text is the last value of each record, as of most, and no blank follows.
+
+    :param lines: The records, as lines of JSON.
+    """
+    return b"".join(lines).count(b'"}\n') == len(lines)  # no newline is within one
 
 
 def in_blocks(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Rows]:

@@ -144,6 +144,17 @@ def beside(lines: Sequence[bytes], first: int, keys: Sequence[bytes] | None) -> 
     return [b'{"llm_index":%d,"llm_key":%b,%b' % (at, key, line[_CUT:]) for at, (key, line) in enumerate(both, first)]
 
 
+def whole_rows(owns: Sequence[bytes], lines: Sequence[bytes], first: int) -> bytes:
+    """Return stored answers behind the records from *first* on, as whole rows.
+
+    :param owns: The records, as lines of JSON, each with text at its end. Their indexes are their keys.
+    """
+    rows = enumerate(zip(owns, lines, strict=True), first)
+    return b"".join(
+        [b'%b,"llm_index":%d,"llm_key":"%d",%b' % (own[:-2], at, at, line[_CUT:]) for at, (own, line) in rows]
+    )
+
+
 def is_a_row(columns: bytes) -> bool:
     """Return whether what :func:`beside` returned are the columns of this release, and no other."""
     return tuple(_fields(columns)) == COLUMNS

@@ -29,6 +29,8 @@ from airflow_provider_llmbatch.engine.reading import name_in, read
 T = TypeVar("T")
 
 BUFFER = 1 << 20
+SMALL = 8 << 20
+"""Bytes of a results file that is held in memory while answers are taken from it one by one: no call for each."""
 
 _line = msgspec.json.Decoder(Line).decode
 _fields = msgspec.json.Decoder(dict[str, Any]).decode
@@ -77,10 +79,12 @@ def shard_answers(job: Job, shard: ShardState) -> Iterator[tuple[int, Answer]]:
     name = custom_id(job.spec.job_id, shard.round, "")
     path = job.folder.files.local(job.folder.results_name(shard))
     places, absent = locate(job, shard, path), absent_of(job, shard)
+    whole = path.read_bytes() if path.stat().st_size <= SMALL else b""
     with path.open("rb", buffering=0) as file:
         number = file.fileno()
         for index, start, size in zip(indexes(job, shard), places.starts, places.sizes, strict=True):
-            result = read(job, os.pread(number, size, start)) if size else absent
+            line = whole[start : start + size] if whole else os.pread(number, size, start) if size else b""
+            result = read(job, line) if line else absent
             yield index, Answer(result, shard.round, shard.batch_id, f"{name}{index}")
 
 

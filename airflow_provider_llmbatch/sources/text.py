@@ -26,12 +26,13 @@ def read_jsonl(uri: str, file: IO[bytes] | gzip.GzipFile) -> Iterator[Rows]:
     before = 0
     for text in _blocks(file):
         lines = text.split(b"\n")
+        lines.pop()
         try:
             rows = list(map(_decode, lines))
         except jsonl.UNREADABLE:
             yield from in_blocks(_read_lines(uri, lines, before))  # blank lines, a byte order mark, or an error
         else:
-            yield Rows(rows, partial(_line_of, uri, before + 1), text + b"\n")
+            yield Rows(rows, partial(_line_of, uri, before + 1), text)
         before += len(lines)
 
 
@@ -45,17 +46,17 @@ def read_jsonl_gz(uri: str, file: IO[bytes]) -> Iterator[Rows]:
 
 
 def _blocks(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
-    """Yield whole lines, many at once, without the last newline."""
+    """Yield whole lines, many at once, each with its newline."""
     pieces: list[bytes] = []
     while chunk := file.read(BLOCK_BYTES):
-        head, newline, tail = chunk.rpartition(b"\n")
-        if newline:
-            yield b"".join([*pieces, head])
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*pieces, memoryview(chunk)[:end]])
             pieces = []
-        pieces.append(tail)
+        pieces.append(chunk[end:])
     rest = b"".join(pieces)
     if rest:
-        yield rest
+        yield rest + b"\n"
 
 
 def _line_of(uri: str, first: int, place: int) -> str:

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain, count, pairwise
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple
@@ -37,6 +38,8 @@ WINDOW = 128
 """Entries that are read at once around the place where a digest should be."""
 SCANNED = 16
 """An index with up to so many entries for each digest that is looked for is read from one end to the other."""
+NEAR = 512
+"""Answers between two stretches whose places are read along with theirs: each call lets another thread take over."""
 LONG = 4 << 20
 """Bytes of a run, but for a single answer that is larger."""
 
@@ -138,13 +141,23 @@ class Index:
             return {digest: base + number for digest, number in found if number is not None}
 
     def located(self, stretches: Iterable[Stretch]) -> Iterator[Run]:
-        """Yield where the answers of each stretch lie, and what they cost."""
+        """Yield where the answers of each stretch lie, and what they cost; the order is not that of *stretches*."""
         with self._path.open("rb") as file:
-            for first, total, number in stretches:
-                places = _numbers(file, self._places, number, total + 1)
-                costs = _numbers(file, self._costs, number, total)
-                for start, end in pairwise(_cuts(places)):
-                    yield Run(first + start, end - start, number + start, places[start], places[end], costs[start:end])
+            for several in _near(sorted(stretches, key=attrgetter("number"))):
+                base, end = several[0].number, max(stretch.number + stretch.total for stretch in several)
+                places = _numbers(file, self._places, base, end - base + 1)
+                costs = _numbers(file, self._costs, base, end - base)
+                for stretch in several:
+                    here = stretch.number - base
+                    for cut, next_cut in pairwise(_cuts(places, here, here + stretch.total)):
+                        yield Run(
+                            stretch.first + cut - here,
+                            next_cut - cut,
+                            base + cut,
+                            places[cut],
+                            places[next_cut],
+                            costs[cut:next_cut],
+                        )
 
 
 class Kept(NamedTuple):
@@ -234,13 +247,29 @@ def _blocks(file: BinaryIO, start: int, total: int, width: int) -> Iterator[byte
     return (file.read(min(SCAN, total - done) * width) for done in range(0, total, SCAN))
 
 
-def _cuts(places: Sequence[int]) -> Iterator[int]:
+def _near(stretches: Iterable[Stretch]) -> Iterator[list[Stretch]]:
+    """Put those together that are near to each other.
+
+    :param stretches: In the order of their numbers.
+    """
+    several: list[Stretch] = []
+    end = 0
+    for stretch in stretches:
+        if several and (stretch.number - end > NEAR or end - several[0].number > SCAN):
+            yield several
+            several, end = [], 0
+        several.append(stretch)
+        end = max(end, stretch.number + stretch.total)
+    if several:
+        yield several
+
+
+def _cuts(places: Sequence[int], start: int, end: int) -> Iterator[int]:
     """Yield the positions where a stretch is cut, its beginning and its end among them."""
-    start, last = 0, len(places) - 1
-    while start < last:
+    while start < end:
         yield start
-        start = max(start + 1, bisect_right(places, places[start] + LONG) - 1)
-    yield last
+        start = max(start + 1, bisect_right(places, places[start] + LONG, start, end + 1) - 1)
+    yield end
 
 
 def _seek(file: BinaryIO, start: int, count: int, digest: bytes) -> int | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from airflow_provider_llmbatch.core.records import end_with_text
 from airflow_provider_llmbatch.core.results import Result, Usage
 from airflow_provider_llmbatch.core.reuse import (
     OURS,
@@ -21,12 +25,14 @@ from airflow_provider_llmbatch.core.reuse import (
     stored_line,
     thinking,
     usd_of,
+    whole_rows,
 )
 from airflow_provider_llmbatch.core.rows import COLUMNS, Answer, Row
 from airflow_provider_llmbatch.exceptions import ManifestError
 from airflow_provider_llmbatch.storage.answers import Store
 from airflow_provider_llmbatch.storage.index import Head
 from airflow_provider_llmbatch.storage.lookup import Lookup
+from airflow_provider_llmbatch.storage.tables.lines import JsonLines, joined
 from tests.storage.stored import AT, DAY, digest, line, put
 
 
@@ -126,3 +132,20 @@ def test_a_line_beside_a_record_becomes_a_row_of_this_release(thought, is_there)
     fields |= {"llm_of_tomorrow": 1}
     del fields["llm_error_code"]
     assert list(json.loads(made_a_row(json.dumps(fields).encode(), is_there)).items()) == list(expected.items())
+
+
+@given(own=st.dictionaries(st.text(max_size=3), st.text(max_size=5), min_size=1), thought=st.sampled_from([None, "hm"]))
+def test_a_whole_row_is_the_record_and_the_columns_beside_it(own, thought):
+    owns = [msgspec.json.encode(own | {"last": f"text {n}"}) + b"\n" for n in range(3)]
+    lines = [line(digest(n), f"answer {n}", thinking=thought) for n in range(3)]
+    file = io.BytesIO()
+
+    JsonLines(file)(owns, beside(lines, 7, None))
+
+    assert end_with_text(owns)
+    assert whole_rows(owns, lines, 7) == file.getvalue() == b"".join(map(joined, owns, beside(lines, 7, None)))
+
+
+@pytest.mark.parametrize("last", [b'{"a":1}\n', b"{}\n", b'{"a":"b" }\n', b'{"a":"b"}'])
+def test_a_record_without_text_at_its_end_is_told(last):
+    assert not end_with_text([b'{"a":"b"}\n', last])

@@ -8,14 +8,15 @@ from itertools import islice
 
 import msgspec
 
+from airflow_provider_llmbatch.core.records import end_with_text
 from airflow_provider_llmbatch.core.results import NO_USAGE
-from airflow_provider_llmbatch.core.reuse import beside, is_a_row, made_a_row
+from airflow_provider_llmbatch.core.reuse import beside, is_a_row, made_a_row, whole_rows
 from airflow_provider_llmbatch.core.rows import Totals
 from airflow_provider_llmbatch.engine.job import Job
 from airflow_provider_llmbatch.engine.reuse import REUSED
 from airflow_provider_llmbatch.engine.verdicts import key_in, lines_of, record_lines
 from airflow_provider_llmbatch.exceptions import ManifestError
-from airflow_provider_llmbatch.storage.tables.lines import Write
+from airflow_provider_llmbatch.storage.tables.lines import JsonLines, Write
 
 Line = tuple[int, tuple[str, bytes]]
 """A record's index, its key, and itself as a line of JSON."""
@@ -48,11 +49,15 @@ def asked_lines(job: Job, output: Write, totals: Totals, thinks: bool) -> Iterat
             yield index, (_name(index, own, key), own)
         done = first + len(lines)
         mine = list(islice(owns, len(lines)))
-        keys = None if key is None else [_encode(key_in(own, key)) for own in mine]
-        ours = beside(lines[: len(mine)], first, keys)
-        if is_ready is None and ours:
-            is_ready = is_a_row(ours[0]) and not thinks
-        output(mine, ours if is_ready else [made_a_row(columns, thinks) for columns in ours])
+        lines = lines[: len(mine)]
+        if is_ready is None:
+            is_ready = all(map(is_a_row, beside(lines[:1], first, None))) and not thinks
+        if is_ready and key is None and isinstance(output, JsonLines) and end_with_text(mine):
+            output.text(whole_rows(mine, lines, first))  # as a rule: the same with half of the copies
+        else:
+            keys = None if key is None else [_encode(key_in(own, key)) for own in mine]
+            ours = beside(lines, first, keys)
+            output(mine, ours if is_ready else [made_a_row(columns, thinks) for columns in ours])
         written += len(mine)
     for index, own in enumerate(owns, done):
         yield index, (_name(index, own, key), own)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_llmbatch.core.outputs import cell
+from airflow_provider_llmbatch.core.records import end_with_text
 from airflow_provider_llmbatch.storage.behind import Behind, written_behind
 
 Write = Callable[[Sequence[bytes], Sequence[bytes]], object]
@@ -22,17 +23,21 @@ _PLAIN = (str, int, float, type(None))
 """What stands in a CSV as it is; most values are, and a call for each of them is most of the time."""
 
 
-def json_lines(file: Behind | gzip.GzipFile) -> Write:
-    """Return what writes rows to *file* as lines of JSON."""
+class JsonLines:
+    """Writes rows to *file* as lines of JSON.
 
-    def add(owns: Sequence[bytes], ours: Sequence[bytes]) -> None:
+    :ivar text: Takes rows that are such lines already.
+    """
+
+    def __init__(self, file: Behind | gzip.GzipFile) -> None:
+        self.text: Callable[[bytes], object] = file.write
+
+    def __call__(self, owns: Sequence[bytes], ours: Sequence[bytes]) -> None:
         pairs = zip(owns, ours, strict=True)
-        if b"".join(owns).count(b'"}\n') == len(owns):  # as most end: this is quick
-            file.write(b"".join([b"%b,%b" % (own[:-2], our[1:]) for own, our in pairs]))
+        if end_with_text(owns):
+            self.text(b"".join([b"%b,%b" % (own[:-2], our[1:]) for own, our in pairs]))
         else:
-            file.write(b"".join([joined(own, our) for own, our in pairs]))
-
-    return add
+            self.text(b"".join([joined(own, our) for own, our in pairs]))
 
 
 @contextmanager
@@ -42,14 +47,14 @@ def jsonl(path: Path, *, syncs: bool) -> Iterator[Write]:
     :param syncs: As for :func:`~airflow_provider_llmbatch.storage.behind.written_behind`.
     """
     with written_behind(path, syncs=syncs) as file:
-        yield json_lines(file)
+        yield JsonLines(file)
 
 
 @contextmanager
 def jsonl_gz(path: Path) -> Iterator[Write]:
     """Write rows as compressed lines of JSON; without a name and a time inside, so that the same rows are the same."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as file:
-        yield json_lines(file)
+        yield JsonLines(file)
 
 
 def joined(own: bytes, ours: bytes) -> bytes:
